@@ -1,0 +1,67 @@
+"""What one run asks of a server, in no server's words: who is connected, who hears what, who sends what to whom.
+
+In: names, topics and addresses from a workload.  Out: the receivers of each line, and its text.
+Never: bytes of any server's protocol, sockets, time.
+
+Names, topics and texts have a fixed width, so that what a run has to deliver is known to the byte beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+Addresses = tuple[bytes, ...]
+
+FILLER = b"the quick brown fox jumps over the lazy dog "
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One connection: its name, and the topics it hears, each beginning with `#`."""
+
+    name: bytes
+    topics: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One block of lines for each sender; a run sends its block again and again."""
+
+    peers: tuple[Peer, ...]
+    lines: dict[bytes, tuple[Addresses, ...]]
+    text_bytes: int
+
+    def cut(self, lines: int) -> Plan:
+        """The same plan with at most so many lines for each sender."""
+        return replace(self, lines={sender: block[:lines] for sender, block in self.lines.items()})
+
+    def receivers(self, sender: bytes, address: bytes) -> tuple[Peer, ...]:
+        """Who gets a line of this sender to this address; a sender does not hear itself on a topic."""
+        return tuple(
+            peer for peer in self._by_address.get(address, ()) if peer.name != sender or not address.startswith(b"#")
+        )
+
+    def text(self, sender: bytes, number: int) -> bytes:
+        """The text of a sender's line, unlike that of any other line of the block."""
+        start = b"%s %06d " % (sender, number)
+        filler = FILLER * (self.text_bytes // len(FILLER) + 1)
+        return (start + filler)[: self.text_bytes]
+
+    @cached_property
+    def _by_address(self) -> dict[bytes, list[Peer]]:
+        found: dict[bytes, list[Peer]] = {}
+        for peer in self.peers:
+            for address in (peer.name, *peer.topics):
+                found.setdefault(address, []).append(peer)
+        return found
+
+
+def peer_name(number: int) -> bytes:
+    """The name of the peer with this number."""
+    return b"peer%03d" % number
+
+
+def topic_name(number: int) -> bytes:
+    """The address of the topic with this number."""
+    return b"#room%02d" % number

@@ -1,0 +1,15 @@
+"""
+nettool: a network node that routes lines of text between named peers.
+
+Read the rooms in the direction in which a line goes through them:
+
+1. `nettool.wire`: bytes to lines and messages, and back;
+2. `nettool.peers`: one peer's conversation, from its socket to the broker;
+3. `nettool.broker`: who is here, who hears what, who gets this batch, and the ledger;
+4. `nettool.outbox`: what one connection still has to be sent, its bounds and its patience;
+5. `nettool.tap`: where the whole is built from options.
+
+Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
+"""
+
+__version__ = "0.1.0"

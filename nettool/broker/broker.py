@@ -1,0 +1,189 @@
+"""
+The broker: it alone owns who is here, who hears what, and what becomes of every line.
+
+In: what happened to sessions, one event at a time.  Out: its decisions, carried out on outboxes and sessions.
+Never: I/O, a reactor, a clock; a test drives it with plain calls.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from zope.interface import implementer
+
+from nettool.broker.directory import Directory, IMember
+from nettool.broker.ledger import Ledger, LedgerSnapshot
+from nettool.broker.routing import Routing
+from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
+from nettool.interfaces import IReturns
+from nettool.outbox.batch import Batch, Kind, tell_apart
+from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken
+from nettool.wire.names import is_topic
+from nettool.wire.replies import direct_prefix
+
+
+class IPeer(IMember):
+    """A member that the broker may also close, and that may have to wait for its name."""
+
+    def close(reason: CloseReason, drain: float, now: float) -> None:
+        """Say `bye` and end, within so many seconds; nothing if it is ending already, but for a shorter time."""
+
+    def name_is_free(now: float) -> None:
+        """The name that it waited for is its own from now on."""
+
+
+class Login(Enum):
+    """What became of a login."""
+
+    DONE = "done"
+    TAKEN = "taken"
+    WAITS = "waits"
+    """The older connection under this name is ending; `IPeer.name_is_free` follows."""
+
+
+class Join(Enum):
+    """What became of a join."""
+
+    DONE = "done"
+    BAD_TOPIC = "bad topic"
+    TOO_MANY = "too many"
+
+
+@implementer(IReturns)
+class Broker:
+    """Names, topics, watchers and lines of one node.
+
+    Invariant: a name has one holder, from its login until that same connection's write side has ended; who is in
+    `directory` holds its name; outside its methods the ledger adds up.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self.ledger = Ledger()
+        self.directory = Directory()
+        self.routing = Routing(self.directory, self.ledger, live)
+        self._holders: dict[bytes, IPeer] = {}
+        """Who holds each name, leaving ones included."""
+        self._heirs: dict[bytes, IPeer] = {}
+        """Who gets a name when its holder has ended."""
+        self._watchers: dict[IMember, None] = {}
+
+    # Coming and going
+
+    def log_in(self, peer: IPeer, now: float) -> Login:
+        """A peer wants its name, which must be a possible one."""
+        holder = self._holders.get(peer.name)
+        if holder is None:
+            self._holders[peer.name] = peer
+            self.directory.add(peer)
+            self._notice(b"here", peer, now)
+            return Login.DONE
+        if self._live.peers.on_name_taken is OnNameTaken.REJECT or peer.name in self._heirs:
+            return Login.TAKEN
+        self._heirs[peer.name] = peer
+        holder.close(CloseReason.TAKEN_OVER, TAKEOVER_DRAIN, now)
+        return Login.WAITS
+
+    def peer_leaves(self, peer: IPeer, now: float) -> None:
+        """From now on nobody can write to it, it hears nothing, and it sends nothing; it still holds its name."""
+        self.routing.forget(peer)
+        if self._heirs.get(peer.name) is peer:
+            del self._heirs[peer.name]
+        self._watchers.pop(peer, None)
+        if self.directory.names.get(peer.name) is peer:
+            self.directory.remove(peer)
+            self._notice(b"gone", peer, now)
+
+    def peer_ended(self, peer: IPeer, reason: ReturnReason, now: float) -> None:
+        """The write side of its connection has finished: what is left goes back, and the name it holds is free."""
+        self.peer_leaves(peer, now)
+        peer.outbox.close(reason, now)
+        if self._holders.get(peer.name) is peer:
+            del self._holders[peer.name]
+            heir = self._heirs.pop(peer.name, None)
+            if heir is not None:
+                self._holders[heir.name] = heir
+                self.directory.add(heir)
+                heir.name_is_free(now)
+                self._notice(b"here", heir, now)
+
+    def shut_down(self, now: float) -> None:
+        """Time is up: what is still queued goes back to those senders who have taken all of theirs, or is counted."""
+        stuck = [holder for holder in self._holders.values() if not holder.outbox.empty]
+        for holder in stuck:
+            holder.outbox.seal(ReturnReason.SHUTDOWN)
+        for holder in stuck:
+            holder.outbox.close(ReturnReason.SHUTDOWN, now)
+
+    # Topics and lists
+
+    def join(self, peer: IMember, topic: bytes) -> Join:
+        """It hears the topic from now on."""
+        if not is_topic(topic):
+            return Join.BAD_TOPIC
+        joined = peer.topics or ()
+        most = self._live.peers.max_joins
+        if most and len(joined) >= most and topic not in joined:
+            return Join.TOO_MANY
+        self.directory.join(peer, topic)
+        return Join.DONE
+
+    def leave(self, peer: IMember, topic: bytes) -> bool:
+        """It hears the topic no more; false if there can be no such topic."""
+        self.directory.leave(peer, topic)
+        return is_topic(topic)
+
+    def watch(self, peer: IMember, on: bool) -> None:
+        """Be told as peers come and go, or no longer."""
+        if on:
+            self._watchers[peer] = None
+        else:
+            self._watchers.pop(peer, None)
+
+    def _notice(self, what: bytes, about: IMember, now: float) -> None:
+        if self._watchers:
+            line = b"notice %b: %b\n" % (what, about.name)
+            batch = Batch(Kind.NOTICE, None, b"/watch", line, 0, now, {b"/watch": 1})
+            for watcher in tuple(self._watchers):
+                if watcher is not about:
+                    watcher.outbox.put(batch)
+
+    # Lines
+
+    def refuse(self, peer: IMember, code: ErrorCode, detail: bytes, now: float) -> None:
+        """Answer a line with an error, and count it."""
+        self.ledger.refuse(code)
+        answer = b"error %b: %b\n" % (code.value, detail)
+        peer.outbox.put(Batch(Kind.ANSWER, peer, b"", answer, 0, now))
+
+    def give_back(self, batch: object, reason: ReturnReason, now: float) -> None:
+        """See `IReturns`: the only place where it is decided what becomes of a batch that cannot be delivered."""
+        assert isinstance(batch, Batch)
+        shutdown = reason is ReturnReason.SHUTDOWN
+        match batch.kind:
+            case Kind.MIXED:
+                for part in tell_apart(batch):
+                    self.give_back(part, reason, now)
+            case Kind.DIRECT:
+                self._return(batch, reason, now)
+            case Kind.TOPIC:
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.HEARER_GONE)
+            case Kind.RETURNED:
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE)
+
+    def _return(self, batch: Batch, reason: ReturnReason, now: float) -> None:
+        sender = None if batch.sender is None else self.directory.names.get(batch.sender.name)
+        if sender is None or sender is not batch.sender:
+            self.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            return
+        old = direct_prefix(sender.name)
+        new = b"returned %b %b: " % (batch.address, reason.value)
+        # Every LF but the last is followed by the prefix, and no text has an LF, so this finds each line's beginning.
+        data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
+        sender.outbox.put(Batch(Kind.RETURNED, sender, batch.address, data, batch.lines, now, None, reason))
+
+    # What others may ask
+
+    def snapshot(self) -> LedgerSnapshot:
+        """The ledger, beside what is found by walking the outboxes of all who hold a name."""
+        return self.ledger.snapshot(sum(holder.outbox.queued() for holder in self._holders.values()))

@@ -1,0 +1,93 @@
+"""
+The counts that make accepted = delivered + returned + dropped + queued.
+
+In: what became of copies, from those who saw it.  Out: the counts.  Never: a count that falls, or one that is worked
+out from the others; *queued* is not here, it is found by walking the outboxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from nettool.errors import DropReason, ErrorCode, ReturnReason
+from nettool.interfaces import ILedger
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSnapshot:
+    """The counts at one moment, with what was queued then."""
+
+    accepted: int
+    delivered: int
+    returned: dict[ReturnReason, int]
+    dropped: dict[DropReason, int]
+    refused: dict[ErrorCode, int]
+    queued: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every copy that was accepted is somewhere, once."""
+        ended = self.delivered + sum(self.returned.values()) + sum(self.dropped.values())
+        return self.accepted == ended + self.queued
+
+    def __str__(self) -> str:
+        return " ".join(f"{word}={count}" for word, count in self._words())
+
+    def _words(self) -> Iterator[tuple[str, int]]:
+        yield "accepted", self.accepted
+        yield "delivered", self.delivered
+        for word, counts in (("returned", self.returned), ("dropped", self.dropped)):
+            yield word, sum(counts.values())
+            for reason, count in counts.items():
+                yield f"{word}[{reason.value.decode()}]", count
+        yield "queued", self.queued
+        yield "refused", sum(self.refused.values())
+        for code, count in self.refused.items():
+            yield f"refused[{code.value.decode()}]", count
+
+
+@implementer(ILedger)
+class Ledger:
+    """Counts of copies, one for each line and receiver.
+
+    Invariant: at every moment outside a call of the broker, accepted = delivered + returned + dropped + queued.
+    """
+
+    __slots__ = ("accepted", "delivered", "dropped", "refused", "returned")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.delivered = 0
+        self.returned: dict[ReturnReason, int] = {}
+        self.dropped: dict[DropReason, int] = {}
+        self.refused: dict[ErrorCode, int] = {}
+
+    def accept(self, copies: int) -> None:
+        """See `ILedger`."""
+        self.accepted += copies
+
+    def deliver(self, copies: int) -> None:
+        """See `ILedger`."""
+        self.delivered += copies
+
+    def give_back(self, copies: int, reason: ReturnReason) -> None:
+        """See `ILedger`."""
+        self.returned[reason] = self.returned.get(reason, 0) + copies
+
+    def drop(self, copies: int, reason: DropReason) -> None:
+        """See `ILedger`."""
+        if copies:
+            self.dropped[reason] = self.dropped.get(reason, 0) + copies
+
+    def refuse(self, code: ErrorCode, lines: int = 1) -> None:
+        """See `ILedger`."""
+        self.refused[code] = self.refused.get(code, 0) + lines
+
+    def snapshot(self, queued: int) -> LedgerSnapshot:
+        """The counts now, beside what was found queued."""
+        return LedgerSnapshot(
+            self.accepted, self.delivered, dict(self.returned), dict(self.dropped), dict(self.refused), queued
+        )

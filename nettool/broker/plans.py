@@ -1,0 +1,86 @@
+"""
+What routing remembers of reads in which names and topics, or several topics, are mixed.
+
+In: addresses, and who they reach.  Out: columns, to which a line is appended once for each class of receivers.
+Never: a line that outlives the read it came in.
+
+Members that are reached by the same set of addresses get the same lines in the same order: they are one class, with one
+column, one join and one batch.  The more their topics coincide, the fewer classes there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nettool.broker.directory import Directory, IMember
+from nettool.outbox.batch import Kind
+
+LARGEST = 2000
+"""Addresses a plan may have; every class is looked at once for each piece of a read."""
+
+
+class Column:
+    """Lines for one class of members.
+
+    Invariant: `lines` begins with an empty element between reads and during them, so that joining it with the prefix as
+    separator puts a prefix before each line.
+    """
+
+    __slots__ = ("address", "kind", "lines", "members", "topics")
+
+    def __init__(self, addresses: tuple[bytes, ...], members: tuple[IMember, ...]) -> None:
+        self.lines: list[bytes] = [b""]
+        self.members = members
+        self.topics = [address for address in addresses if address[:1] == b"#"]
+        named = [address for address in addresses if address[:1] != b"#"]
+        self.kind = Kind.MIXED if named and self.topics else Kind.TOPIC if self.topics else Kind.DIRECT
+        # A member has one name, so there is one address by which it is written to; topics may be many.
+        self.address = named[0] if named else self.topics[0] if len(self.topics) == 1 else b""
+
+
+class Plan:
+    """Columns for every address of a set.
+
+    Invariant: true until an address of the set changes; then `stale`.  All columns are empty between reads.
+    """
+
+    __slots__ = ("_by_address", "addresses", "all_topics", "columns", "excluded", "lists", "stale", "topics")
+
+    def __init__(self, directory: Directory, addresses: Iterable[bytes], excluded: IMember | None) -> None:
+        """`excluded` hears nothing: it is the sender."""
+        self.addresses = frozenset(addresses)
+        self.topics = frozenset(address for address in self.addresses if address[:1] == b"#")
+        self.all_topics = len(self.topics) == len(self.addresses)
+        self.excluded = excluded
+        self.stale = False
+        self.columns: list[Column] = []
+        self.lists: dict[bytes, list[list[bytes]]] = {address: [] for address in self.addresses}
+        """For each address, the columns' lists: what the loop over lines appends to."""
+        self._by_address: dict[bytes, list[Column]] = {address: [] for address in self.addresses}
+        self._make_columns(directory)
+        directory.depend(self)
+
+    def _make_columns(self, directory: Directory) -> None:
+        reached: dict[IMember, list[bytes]] = {}
+        for address in sorted(self.addresses):
+            if address in self.topics:
+                topic = directory.topics.get(address)
+                members = () if topic is None else topic.hearers
+            else:
+                members = (directory.names[address],)
+            for member in members:
+                if member is not self.excluded or address not in self.topics:
+                    reached.setdefault(member, []).append(address)
+        classes: dict[tuple[bytes, ...], list[IMember]] = {}
+        for member, by in reached.items():
+            classes.setdefault(tuple(by), []).append(member)
+        for addresses, members_of_class in classes.items():
+            column = Column(addresses, tuple(members_of_class))
+            self.columns.append(column)
+            for address in addresses:
+                self.lists[address].append(column.lines)
+                self._by_address[address].append(column)
+
+    def columns_of(self, lines: list[bytes]) -> set[Column]:
+        """The columns that these lines are in."""
+        return {column for line in lines for column in self._by_address[line.partition(b": ")[0]]}

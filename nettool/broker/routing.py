@@ -1,0 +1,347 @@
+"""
+From a read to outboxes.
+
+In: the lines of one sender from one read.  Out: one batch for each receiver or class of receivers, put into outboxes;
+errors for lines that reach nobody.  Never: a line before an earlier one of the same sender in the same outbox.
+
+This is the hot path.  There are four ways through it, tried from the fastest on, all with the same result:
+
+1. one address throughout: split at LF-and-address, join with LF-and-prefix; 44 ns a line;
+2. single names: group the texts by name, one join each; order is safe, since each receiver is reached by one address;
+3. lists of names: the same, each text into several groups;
+4. names and topics: `plans`, one column for each class of receivers.
+
+What does not fit (another spelling of an address, a topic in a list, an unknown name among topics, a bad line) is
+routed alone, in its place.  A command or an empty line ends the routing: it is for the session.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import partial
+from operator import length_hint
+
+from nettool.broker.directory import Directory, IMember
+from nettool.broker.ledger import Ledger
+from nettool.broker.plans import LARGEST, Plan
+from nettool.errors import ErrorCode
+from nettool.outbox.batch import Batch, Kind
+from nettool.settings import Live
+from nettool.wire.lines import cut
+from nettool.wire.names import is_topic
+from nettool.wire.replies import direct_prefix, topic_prefix
+from nettool.wire.requests import EXCERPT, BadLine, parse_send
+
+PIECE = 2000
+"""Lines that are routed at a time where they are looked at one by one: more of them fall out of the cache."""
+
+LONG = 200
+"""Bytes of a line from which on cutting at LF first, with memchr, beats searching for LF-and-address."""
+
+_PLAIN_NAME = re.compile(rb"[^\s,:@#/]{1,64}")
+
+FEW = 8
+"""Lines up to which a plan's columns are found by the lines, instead of looking at all of them."""
+
+REMEMBERED = 16
+"""Pieces for which a sender's lines are expected to be like the last ones, before the faster ways are tried again."""
+
+_NAMES, _LISTS, _MIXED = range(3)
+_HASH = ord("#")
+
+_column: Callable[[], list[bytes]] = partial(list, (b"",))
+"""Begins with an empty element: joining with the prefix as separator then puts one before each line."""
+
+_Groups = defaultdict[bytes, list[bytes]]
+_Grouping = Callable[[list[bytes]], _Groups | None]
+
+
+class Routing:
+    """Routes what one sender's read brought; keeps nothing but plans."""
+
+    def __init__(self, directory: Directory, ledger: Ledger, live: Live) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._live = live
+        self._shared: Plan | None = None
+        """For all senders that hear none of its topics: its columns stay in the cache from one sender to the next."""
+        self._own: dict[IMember, Plan] = {}
+        """For senders that do, and so must be left out of them."""
+        self._ways: dict[IMember, tuple[int, int]] = {}
+        """For senders whose lines were not single names: the way that fitted, and for how many pieces to keep to it."""
+
+    def forget(self, sender: IMember) -> None:
+        """It sends no more."""
+        self._ways.pop(sender, None)
+        self._drop_own_plan(sender)
+
+    # One address throughout
+
+    def route_block(self, sender: IMember, block: bytes, now: float) -> bool:
+        """Route a block all of whose lines have one plain address; false, with nothing done, if that is not so."""
+        end = block.find(b"\n")
+        colon = block.find(b": ", 0, end)
+        if colon < 0:
+            return False
+        head, last = block[: colon + 2], len(block) - 1
+        if end != last and not (
+            block.startswith(head, end + 1) and block.startswith(head, block.rfind(b"\n", 0, last) + 1)
+        ):
+            return False
+        address = block[:colon]
+        member = self._directory.names.get(address)
+        if member is not None:
+            prefix = direct_prefix(sender.name)
+        elif address[:1] == b"#" and is_topic(address):
+            prefix = topic_prefix(sender.name) + head
+        else:
+            return False
+        if end == last:
+            data, lines = prefix + block[colon + 2 :], 1
+        else:
+            data, lines = _replace_heads(block, head, prefix, end)
+            if not lines:
+                return False
+        if member is not None:
+            self._ledger.accepted += lines
+            member.outbox.put(Batch(Kind.DIRECT, sender, address, data, lines, now))
+        else:
+            self._to_topic(sender, address, data, lines, now)
+        return True
+
+    def _to_topic(self, sender: IMember, address: bytes, data: bytes, lines: int, now: float) -> None:
+        topic = self._directory.topics.get(address)
+        if topic is None:
+            return
+        batch = Batch(Kind.TOPIC, sender, address, data, lines, now)
+        hearers = topic.hearers
+        self._ledger.accepted += lines * (len(hearers) - (sender.topics is not None and address in sender.topics))
+        for hearer in hearers:
+            if hearer is not sender:
+                hearer.outbox.put(batch)
+
+    # Line by line
+
+    def route_lines(self, sender: IMember, lines: list[bytes], at: int, now: float) -> int:
+        """Route lines from index `at` on, at most `PIECE`; the index behind the last that was routed.
+
+        That is short of the piece's end at a command or an empty line, or when the sender's own answers fill its
+        outbox.
+        """
+        if lines[at][:1] == b"/":
+            return at
+        piece = lines[at : at + PIECE]
+        way, left = self._ways.pop(sender, (_NAMES, REMEMBERED))
+        routed = 0
+        if way == _NAMES:
+            routed = self._route_names(sender, piece, _group, now)
+            way = way if routed else _LISTS
+        if way == _LISTS:
+            routed = self._route_names(sender, piece, self._group_lists, now)
+            way = way if routed else _MIXED
+        if way == _MIXED:
+            routed = self._route_mixed(sender, piece, now)
+        if way != _NAMES and left:
+            self._ways[sender] = (way, left - 1)
+        return at + routed
+
+    def _route_names(self, sender: IMember, piece: list[bytes], group: _Grouping, now: float) -> int:
+        """Route a piece in which every line is to plain names; 0, with nothing done, if that is not so."""
+        groups = group(piece)
+        names = self._directory.names
+        if groups is None or not all(map(_PLAIN_NAME.fullmatch, groups.keys() - names.keys())):
+            return 0
+        prefix = direct_prefix(sender.name)
+        for address, column in groups.items():
+            lines = len(column) - 1
+            member = names.get(address)
+            if member is None:
+                self._no_such_peer(sender, address, lines, now)
+            else:
+                self._ledger.accepted += lines
+                member.outbox.put(Batch(Kind.DIRECT, sender, address, prefix.join(column), lines, now))
+        return len(piece)
+
+    def _group_lists(self, piece: list[bytes]) -> _Groups | None:
+        """Texts by name, where lines may have lists of names; nothing if a line needs to be looked at closely."""
+        groups: _Groups = defaultdict(_column)
+        most = self._live.peers.max_addresses or sys.maxsize
+        for line in piece:
+            head, _, text = line.partition(b": ")
+            if b"," in head:
+                several = head.split(b", ")
+                if len(several) > most or len(set(several)) < len(several):
+                    return None
+                for address in several:
+                    groups[address].append(text)
+            else:
+                groups[head].append(text)
+        return groups
+
+    # Names and topics mixed
+
+    def _route_mixed(self, sender: IMember, piece: list[bytes], now: float) -> int:
+        """Route as much of a piece as is addressed text; how many lines that was."""
+        done = 0
+        while done < len(piece):
+            plan = self._plan_for(sender, piece, done)
+            end = done if plan is None else self._fill(plan, piece, done)
+            if plan is not None and end > done:
+                self._empty(sender, plan, piece[done:end], now)
+            done = end
+            if done < len(piece):
+                if sender.outbox.owner_waits or not self._route_one(sender, piece[done], now):
+                    break
+                done += 1
+        return done
+
+    def _plan_for(self, sender: IMember, piece: list[bytes], start: int) -> Plan | None:
+        """A plan that knows the address of the line at `start`, and as many of those that follow as can be."""
+        address = piece[start].partition(b": ")[0]
+        hears = sender.topics or ()
+        plan = self._own.get(sender, self._shared)
+        usable = plan is not None and not plan.stale and (plan.excluded is sender or plan.topics.isdisjoint(hears))
+        if plan is not None and usable and address in plan.addresses:
+            return plan
+        if not self._exists(address):
+            return None
+        addresses = set(filter(self._exists, {line.partition(b": ")[0] for line in piece[start:]}))
+        if len(addresses) > LARGEST:
+            addresses = {address}
+        excluded = None if addresses.isdisjoint(hears) else sender
+        if plan is not None and usable and plan.excluded is excluded:
+            if len(addresses) + len(plan.addresses) <= LARGEST:
+                addresses |= plan.addresses
+        old = self._shared if excluded is None else self._own.get(sender)
+        if old is not None:
+            self._directory.release(old)
+        plan = Plan(self._directory, addresses, excluded)
+        if excluded is None:
+            self._shared = plan
+            self._drop_own_plan(sender)
+        else:
+            self._own[sender] = plan
+        return plan
+
+    def _drop_own_plan(self, sender: IMember) -> None:
+        plan = self._own.pop(sender, None)
+        if plan is not None:
+            self._directory.release(plan)
+
+    def _exists(self, address: bytes) -> bool:
+        """Whether an address, as it is written, is a plain name that is here or a topic, heard or not."""
+        return address in self._directory.names or (address[:1] == b"#" and is_topic(address))
+
+    @staticmethod
+    def _fill(plan: Plan, piece: list[bytes], start: int) -> int:
+        """Append lines to the plan's columns up to the first whose address it does not know; the index of that."""
+        lists = plan.lists
+        lines = iter(piece[start:] if start else piece)
+        try:
+            if plan.all_topics:
+                for line in lines:
+                    for column in lists[line.partition(b": ")[0]]:
+                        column.append(line)
+            else:
+                for line in lines:
+                    address = line.partition(b": ")[0]
+                    columns = lists[address]
+                    line = b" to " + line if address[0] == _HASH else line[len(address) :]
+                    for column in columns:
+                        column.append(line)
+        except KeyError:
+            return len(piece) - length_hint(lines) - 1
+        return len(piece)
+
+    def _empty(self, sender: IMember, plan: Plan, lines: list[bytes], now: float) -> None:
+        """Make a batch of each column and put it into the outboxes of the column's members."""
+        prefix = topic_prefix(sender.name) if plan.all_topics else b"from " + sender.name
+        counted: Counter[bytes] | None = None
+        for column in plan.columns if len(lines) > FEW else plan.columns_of(lines):
+            count = len(column.lines) - 1
+            if not count:
+                continue
+            data = prefix.join(column.lines)
+            del column.lines[1:]
+            batch = Batch(column.kind, sender, column.address, data, count, now)
+            self._ledger.accepted += count * len(column.members)
+            for member in column.members:
+                # Counting here, once for all hearers, is four times as fast as looking into what is dropped later.
+                if batch.counts is None and not batch.address and member.outbox.blocked:
+                    if counted is None:
+                        counted = Counter([line.partition(b": ")[0] for line in lines])
+                    batch.counts = {topic: counted[topic] for topic in column.topics if topic in counted}
+                member.outbox.put(batch)
+
+    # A single line, with everything that an address may be
+
+    def _route_one(self, sender: IMember, line: bytes, now: float) -> bool:
+        """Route one line, whatever its addresses; false if it is for the session: a command, or empty."""
+        if line[:1] == b"/" or line == b"\n":
+            return False
+        try:
+            send = parse_send(line[:-1])
+        except BadLine:
+            self._refuse(sender, ErrorCode.BAD_LINE, line[:-1][:EXCERPT], 1, now)
+            return True
+        most = self._live.peers.max_addresses
+        if most and len(send.addresses) > most:
+            self._refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
+            return True
+        reached: set[IMember] = set()
+        for address in dict.fromkeys(send.addresses):
+            if address[:1] == b"#" and is_topic(address):
+                prefix = topic_prefix(sender.name) + address + b": "
+                self._to_topic(sender, address, prefix + send.text + b"\n", 1, now)
+                continue
+            member = self._member(address)
+            if member is None:
+                self._no_such_peer(sender, address, 1, now)
+            elif member not in reached:
+                reached.add(member)
+                self._ledger.accepted += 1
+                data = direct_prefix(sender.name) + send.text + b"\n"
+                member.outbox.put(Batch(Kind.DIRECT, sender, address, data, 1, now))
+        return True
+
+    def _member(self, address: bytes) -> IMember | None:
+        name, _, node = address.partition(b"@")
+        if node == self._live.node.name or name == address:
+            return self._directory.names.get(name)
+        return None
+
+    def _no_such_peer(self, sender: IMember, address: bytes, lines: int, now: float) -> None:
+        self._refuse(sender, ErrorCode.NO_SUCH_PEER, address, lines, now)
+
+    def _refuse(self, sender: IMember, code: ErrorCode, detail: bytes, lines: int, now: float) -> None:
+        self._ledger.refuse(code, lines)
+        answer = b"error %b: %b\n" % (code.value, detail) * lines
+        sender.outbox.put(Batch(Kind.ANSWER, sender, b"", answer, 0, now))
+
+
+def _group(piece: list[bytes]) -> _Groups:
+    """Texts by whatever stands before the first colon and space."""
+    groups: _Groups = defaultdict(_column)
+    for line in piece:
+        address, _, text = line.partition(b": ")
+        groups[address].append(text)
+    return groups
+
+
+def _replace_heads(block: bytes, head: bytes, prefix: bytes, end: int) -> tuple[bytes, int]:
+    """The block with `prefix` for `head` on each line, and how many lines; no lines if one has another head."""
+    if end < LONG:
+        parts = block.split(b"\n" + head)
+        # Each part but the last lost its LF to the split, so another one inside is a line with another head.
+        if b"".join(parts).find(b"\n") != len(block) - 1 - (len(parts) - 1) * (len(head) + 1):
+            return b"", 0
+        parts[0] = prefix + parts[0][len(head) :]
+        return (b"\n" + prefix).join(parts), len(parts)
+    lines = cut(block)
+    if not all(line.startswith(head) for line in lines):
+        return b"", 0
+    skip = len(head)
+    return prefix + prefix.join([line[skip:] for line in lines]), len(lines)

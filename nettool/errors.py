@@ -1,0 +1,75 @@
+"""
+What can go wrong: error codes, reasons for giving back, dropping and closing.
+
+In: nothing.  Out: enumerations whose values are the words of the protocol, and the exceptions of the pure rooms.
+Never: behaviour.  A reason is named here or it does not exist; a test holds the protocol's tables against these.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ErrorCode(bytes, Enum):
+    """The code of an `error` line."""
+
+    BAD_NAME = b"bad-name"
+    NAME_TAKEN = b"name-taken"
+    LOGIN_TIMEOUT = b"login-timeout"
+    TOO_MANY_PEERS = b"too-many-peers"
+    SLOW_CONSUMER = b"slow-consumer"
+    BAD_LINE = b"bad-line"
+    BAD_TOPIC = b"bad-topic"
+    UNKNOWN_COMMAND = b"unknown-command"
+    LINE_TOO_LONG = b"line-too-long"
+    TOO_MANY_ADDRESSES = b"too-many-addresses"
+    TOO_MANY_TOPICS = b"too-many-topics"
+    NO_SUCH_PEER = b"no-such-peer"
+    LAGGED = b"lagged"
+    RETURNS_LOST = b"returns-lost"
+
+
+class CloseReason(bytes, Enum):
+    """Why a connection was closed: the word of its `bye`, or what happened to it where no `bye` could be said."""
+
+    QUIT = b"quit"
+    SHUTDOWN = b"shutdown"
+    KICKED = b"kicked"
+    TAKEN_OVER = b"taken-over"
+    BAD_NAME = b"bad-name"
+    NAME_TAKEN = b"name-taken"
+    LOGIN_TIMEOUT = b"login-timeout"
+    TOO_MANY_PEERS = b"too-many-peers"
+    SLOW_CONSUMER = b"slow-consumer"
+    DISCONNECTED = b"disconnected"
+    """The peer or the network ended the connection; nothing can be said to it."""
+    BROKEN = b"broken"
+    """An exception in this peer's session: a fault of ours, logged."""
+
+
+class ReturnReason(bytes, Enum):
+    """Why a text comes back to its sender."""
+
+    QUEUE_FULL = b"queue-full"
+    DISCONNECTED = b"disconnected"
+    SLOW_CONSUMER = b"slow-consumer"
+    SHUTDOWN = b"shutdown"
+
+
+class DropReason(bytes, Enum):
+    """Why a copy of a text was neither delivered nor given back."""
+
+    LAGGED = b"lagged"
+    """A topic line that its hearer lost because it read too slowly; it is told by `error lagged`."""
+    HEARER_GONE = b"hearer-gone"
+    """A topic line still queued when its hearer's connection ended."""
+    SENDER_GONE = b"sender-gone"
+    """A line to be given back whose sender has left."""
+    RETURN_OVERFLOW = b"return-overflow"
+    """A line to be given back to a sender who does not read; it is told by `error returns-lost`."""
+    SHUTDOWN = b"shutdown"
+    """A line that the node's own end left no time to deliver or to give back."""
+
+
+class SettingError(ValueError):
+    """A setting has a value that it cannot have; the message names the setting and says what was expected."""

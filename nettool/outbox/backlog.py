@@ -1,0 +1,349 @@
+"""
+What waits in an outbox while its transport takes nothing.
+
+In: batches.  Out: batches in the order they came, with `error lagged` in the place of topic lines that were dropped.
+Never: more held than the bounds of `nettool.settings.Delivery`, by more than one read of each sender; a sender held
+longer than its patience.
+
+Two lanes, one order.  Batches to names are numbered as they come; a topic batch remembers how many of them came before
+it (`after`).  So the oldest of each lane is at hand, for taking and for dropping, and the order between them is known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from math import inf
+
+from nettool.errors import DropReason, ErrorCode, ReturnReason
+from nettool.interfaces import IReturns, ISender
+from nettool.outbox.batch import CHARGE, Batch, Kind, tell_apart
+from nettool.outbox.gates import Gate
+from nettool.settings import CHUNK, RETURNS_FACTOR, Live, TopicOverflow
+
+MERGED = 16 * 1024
+"""Bytes up to which small batches of one sender and address become one: one charge for many single lines."""
+
+MARKED = 1024
+"""Topics that `error lagged` lines in one backlog may name apart from their newest place, so that marks stay small."""
+
+
+class Lane:
+    """One kind of lines, with its bound, its patience and its episode.
+
+    Invariant: `held` is the data and charges of what is in it; `full_since` is set exactly during an episode.
+    """
+
+    __slots__ = ("full_since", "gate", "held", "spent")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.gate = Gate()
+        self.full_since: float | None = None
+        self.spent = False
+        """Patience is over, and the episode is not."""
+
+    def expires(self, patience: float) -> float:
+        """When its senders are to be read again, whatever happens; infinity if that is not foreseen."""
+        return inf if self.full_since is None or self.spent else self.full_since + patience
+
+    def end_episode(self) -> None:
+        """The transport has made room."""
+        self.full_since = None
+        self.spent = False
+        self.gate.open()
+
+
+class Told(Batch):
+    """An error that counts losses until it is taken, and is rendered then.  Its counts and its place are its own."""
+
+    __slots__ = ("after",)
+
+    def __init__(self, owner: ISender, after: int) -> None:
+        super().__init__(Kind.ANSWER, owner, b"", b"", 0, 0.0, {})
+        self.after = after
+        """How many batches to names came before it."""
+
+    def count(self, losses: dict[bytes, int]) -> None:
+        """Add these to what it tells."""
+        assert self.counts is not None
+        for what, lines in losses.items():
+            self.counts[what] = self.counts.get(what, 0) + lines
+
+    def render(self) -> None:
+        """Make its data from what it has counted up to now."""
+        assert self.counts is not None
+        lines = (b"error %b: %b%d\n" % (self.code.value, self.detail(what), n) for what, n in self.counts.items())
+        self.data = b"".join(lines)
+
+    code = ErrorCode.LAGGED
+
+    def detail(self, what: bytes) -> bytes:
+        """What stands before the count."""
+        return what + b" "
+
+
+class LostReturns(Told):
+    """Lines that could not even be given back."""
+
+    __slots__ = ()
+
+    code = ErrorCode.RETURNS_LOST
+
+    def detail(self, what: bytes) -> bytes:
+        """Nothing: there is one count."""
+        return b""
+
+
+class Backlog:
+    """The two lanes of a blocked outbox."""
+
+    __slots__ = (
+        "_after",
+        "_directs",
+        "_directs_put",
+        "_home",
+        "_live",
+        "_lost_returns",
+        "_marks",
+        "_owner",
+        "_topics",
+        "direct",
+        "own_gate",
+        "too_slow",
+        "topic",
+    )
+
+    def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
+        self._owner = owner
+        self._live = live
+        self._home = home
+        self.direct = Lane()
+        self.topic = Lane()
+        self.own_gate = Gate()
+        """Shut for the owner when its own answers fill the lane to names; nobody's patience limits that."""
+        self.too_slow = False
+        """The hearer took a topic too slowly, and `topic-overflow` says that it is to be disconnected."""
+        self._directs: deque[Batch] = deque()
+        self._directs_put = 0
+        self._topics: deque[Batch] = deque()
+        self._after: deque[int] = deque()
+        """For each of `_topics`, how many batches to names came before it."""
+        self._marks: deque[Told] = deque()
+        """Where topic lines were dropped: all before the first of `_topics`; none has a line to a name inside it."""
+        self._lost_returns: LostReturns | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._directs or self._topics or self._marks)
+
+    # What comes in
+
+    def put(self, batch: Batch) -> None:
+        """Keep a batch, give it back, or drop something for it, as the lane's state demands."""
+        match batch.kind:
+            case Kind.MIXED:
+                for part in tell_apart(batch):
+                    self.put(part)
+            case Kind.TOPIC | Kind.NOTICE:
+                self._put_topic(batch)
+            case Kind.DIRECT if self.direct.spent:
+                self._home.give_back(batch, ReturnReason.QUEUE_FULL, batch.at)
+            case Kind.RETURNED if self._has_no_room_for(batch):
+                self._lose_return(batch)
+            case _:
+                self._put_direct(batch)
+
+    def _has_no_room_for(self, returned: Batch) -> bool:
+        bound = RETURNS_FACTOR * self._live.delivery.outbox_bytes
+        return bool(bound) and self.direct.held + len(returned.data) + CHARGE > bound
+
+    def _lose_return(self, returned: Batch) -> None:
+        self._home.ledger.drop(returned.lines, DropReason.RETURN_OVERFLOW)
+        if self._lost_returns is None:
+            self._lost_returns = LostReturns(self._owner, self._directs_put)
+            self._directs.append(self._lost_returns)
+            self._directs_put += 1
+            self.direct.held += CHARGE
+        self._lost_returns.count({b"": returned.lines})
+
+    def _put_direct(self, batch: Batch) -> None:
+        lane, merged = self.direct, None
+        if self._directs and not self._topic_came_last():
+            merged = _merge(self._directs[-1], batch)
+        if merged:
+            self._directs[-1] = merged
+        else:
+            self._directs.append(batch)
+            self._directs_put += 1
+            lane.held += CHARGE
+        lane.held += len(batch.data)
+        self._make_wait(lane, batch)
+
+    def _topic_came_last(self) -> bool:
+        """Whether something merged into the last batch to a name would overtake a topic line, or a mark."""
+        last = self._after[-1] if self._after else self._marks[-1].after if self._marks else -1
+        return last == self._directs_put
+
+    def _put_topic(self, batch: Batch) -> None:
+        lane, after = self.topic, self._directs_put
+        merged = None
+        if self._topics and self._after[-1] == after:
+            merged = _merge(self._topics[-1], batch)
+        if merged:
+            self._topics[-1] = merged
+        else:
+            self._topics.append(batch)
+            self._after.append(after)
+            lane.held += CHARGE
+        lane.held += len(batch.data)
+        self._make_wait(lane, batch)
+        if lane.spent:
+            self._drop_oldest()
+
+    def _make_wait(self, lane: Lane, batch: Batch) -> None:
+        """Begin an episode if this batch filled the lane; during one, make the batch's sender wait."""
+        bound = self._live.delivery.outbox_bytes
+        if lane.full_since is None:
+            if not bound or lane.held < bound:
+                return
+            lane.full_since = batch.at
+            for filler in self._batches(lane):
+                self._shut(lane, filler, batch.at)
+            self.tick(batch.at)
+        else:
+            self._shut(lane, batch, batch.at)
+
+    def _shut(self, lane: Lane, batch: Batch, now: float) -> None:
+        if batch.kind in _OWN:
+            self.own_gate.shut(self._owner, now)
+        elif not lane.spent and batch.sender is not None:
+            lane.gate.shut(batch.sender, now)
+
+    # What time does
+
+    def deadline(self) -> float:
+        """When `tick` is to be called, in seconds of the node's clock; infinity for never."""
+        delivery = self._live.delivery
+        return min(self.direct.expires(delivery.direct_patience), self.topic.expires(delivery.topic_patience))
+
+    def tick(self, now: float) -> None:
+        """End the patience of lanes whose time it is."""
+        delivery = self._live.delivery
+        for lane, patience in ((self.direct, delivery.direct_patience), (self.topic, delivery.topic_patience)):
+            if lane.expires(patience) <= now:
+                lane.spent = True
+                lane.gate.open()
+                if lane is self.topic:
+                    self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        delivery = self._live.delivery
+        if delivery.topic_overflow is TopicOverflow.DISCONNECT:
+            self.too_slow = True
+            return
+        while self.topic.held > delivery.outbox_bytes and self._topics:
+            batch, after = self._topics.popleft(), self._after.popleft()
+            self.topic.held -= _cost(batch)
+            self._home.ledger.drop(batch.lines, DropReason.LAGGED)
+            self._mark_at(after).count(batch.by_topic())
+
+    def _mark_at(self, after: int) -> Told:
+        marks = self._marks
+        if not marks or (marks[-1].after != after and sum(len(mark.counts or ()) for mark in marks) < MARKED):
+            marks.append(Told(self._owner, after))
+        return marks[-1]
+
+    # What goes out
+
+    def take(self) -> list[Batch]:
+        """The oldest batches, at most `CHUNK` bytes of them or one that is larger; none if there are none."""
+        taken: list[Batch] = []
+        size = 0
+        while size < CHUNK:
+            queue = self._oldest()
+            if queue is None:
+                break
+            batch = queue[0]
+            if isinstance(batch, Told):
+                batch.render()
+            if taken and size + len(batch.data) > CHUNK:
+                break
+            taken.append(queue.popleft())
+            size += len(batch.data)
+            if queue is self._topics:
+                self._after.popleft()
+                self.topic.held -= _cost(batch)
+            elif queue is self._directs:
+                self.direct.held -= _cost(batch)
+                if batch is self._lost_returns:
+                    self._lost_returns = None
+        return taken
+
+    def _oldest(self) -> deque[Batch] | deque[Told] | None:
+        """The queue that has the next batch at its head."""
+        directs_taken = self._directs_put - len(self._directs)
+        if self._marks and self._marks[0].after <= directs_taken:
+            return self._marks
+        if self._topics and self._after[0] <= directs_taken:
+            return self._topics
+        return self._directs or None
+
+    def made_room(self) -> None:
+        """The transport took something: end the episodes of lanes that are under their low-water mark."""
+        low_water = self._live.delivery.low_water
+        for lane in (self.direct, self.topic):
+            if lane.full_since is not None and (lane.held < low_water or not low_water):
+                lane.end_episode()
+                if lane is self.direct:
+                    self.own_gate.open()
+
+    def close(self) -> list[Batch]:
+        """Everything that is left, out of it; every sender that waits goes on."""
+        left = self.batches()
+        for queue in (self._directs, self._topics, self._after, self._marks):
+            queue.clear()
+        self.direct.end_episode()
+        self.topic.end_episode()
+        self.own_gate.open()
+        return left
+
+    # What an operator sees
+
+    @property
+    def full(self) -> bool:
+        """Whether an episode is going on."""
+        return self.direct.full_since is not None or self.topic.full_since is not None
+
+    def batches(self) -> list[Batch]:
+        """What is in it: lines to names first, then topic lines."""
+        return [*self._batches(self.direct), *self._batches(self.topic)]
+
+    def _batches(self, lane: Lane) -> list[Batch]:
+        return list(self._directs if lane is self.direct else self._topics)
+
+
+_OWN = frozenset((Kind.ANSWER, Kind.RETURNED))
+
+
+def _merge(last: Batch, batch: Batch) -> Batch | None:
+    """Both as one, if they are small and of one sender and address; the older one's time is kept."""
+    if (
+        last.sender is not batch.sender
+        or last.address != batch.address
+        or last.kind is not batch.kind
+        or last.reason is not batch.reason
+        or len(last.data) + len(batch.data) > MERGED
+        or not (batch.address or batch.kind is Kind.ANSWER)
+    ):
+        return None
+    # Only a merged batch has a bytearray, and only this backlog has a merged batch.
+    data = last.data if isinstance(last.data, bytearray) else bytearray(last.data)
+    data += batch.data
+    counts = None
+    if batch.kind is Kind.NOTICE:
+        counts = dict(Counter(last.by_topic()) + Counter(batch.by_topic()))
+    return Batch(last.kind, last.sender, last.address, data, last.lines + batch.lines, last.at, counts, last.reason)
+
+
+def _cost(batch: Batch) -> int:
+    """Bytes that a batch takes of its lane's bound; a `Told` is charged alone, since its data comes late."""
+    return CHARGE if isinstance(batch, Told) else CHARGE + len(batch.data)

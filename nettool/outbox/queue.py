@@ -1,0 +1,272 @@
+"""
+The outbox of one connection.
+
+In: batches, from the broker, at any time.  Out: chunks for the pump, at most `CHUNK` bytes each.
+Never: a refusal; what cannot be kept goes back to the broker, with a reason.
+
+While the transport takes data, batches pass through `ready`, which is emptied once a turn and costs next to nothing.
+When it does not, what is left becomes a `Backlog`, which has the bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nettool.errors import ReturnReason
+from nettool.interfaces import IPump, IReturns, ISender
+from nettool.outbox.backlog import Backlog
+from nettool.outbox.batch import CHARGE, Batch, Kind
+from nettool.settings import CHUNK, Live
+from nettool.wire.lines import count
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSnapshot:
+    """What is queued for one peer at one moment, who fills it, and who waits because of it."""
+
+    lines: int
+    """Texts; answers and notices are not counted here."""
+    held_bytes: int
+    """Data, and a charge for each batch."""
+    oldest: float
+    """Age of the oldest batch, in seconds; 0 if there is none."""
+    fillers: dict[bytes, int]
+    """Bytes by the name of their sender."""
+    waiting: dict[bytes, float]
+    """For how many seconds each sender has not been read because of this outbox."""
+    full_for: float
+    """Seconds since a lane became full; 0 if none is."""
+
+
+class Outbox:
+    """What one connection still has to be sent.
+
+    Invariant: lines leave in the order in which they came, but for dropped ones; `blocked` means that the transport
+    takes nothing now, and only then is there a backlog; once `closed`, nothing is in it, and nothing stays in it.
+    """
+
+    __slots__ = ("_home", "_live", "_part", "_ready_bytes", "backlog", "blocked", "closed", "owner", "pump", "ready")
+
+    def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
+        self.owner = owner
+        self._live = live
+        self._home = home
+        self.pump: IPump | None = None
+        self.ready: list[Batch] = []
+        self._ready_bytes = 0
+        self.backlog: Backlog | None = None
+        self._part: _Part | None = None
+        self.blocked = True  # until there is a transport
+        self.closed: ReturnReason | None = None
+
+    # What comes in
+
+    def put(self, batch: Batch) -> None:
+        """Keep a batch until it can be sent.  Never fails, whatever has become of the connection."""
+        if self.blocked:
+            self._put_back(batch)
+            return
+        ready = self.ready
+        if not ready:
+            assert self.pump is not None
+            self.pump.wake()
+        ready.append(batch)
+        self._ready_bytes += len(batch.data)
+        if self._ready_bytes >= CHUNK:
+            assert self.pump is not None
+            self.pump.flush()
+
+    def _put_back(self, batch: Batch) -> None:
+        if self.closed is not None:
+            self._home.give_back(batch, self.closed, batch.at)
+            return
+        if self.backlog is None:
+            self.backlog = Backlog(self.owner, self._live, self._home)
+        self.backlog.put(batch)
+        if self.backlog.full and self.pump is not None:
+            self.pump.watch()
+
+    # What goes out
+
+    def block(self) -> None:
+        """The transport takes nothing now."""
+        self.blocked = True
+        ready, self.ready, self._ready_bytes = self.ready, [], 0
+        for batch in ready:
+            self._put_back(batch)
+
+    def unblock(self) -> None:
+        """The transport takes data again; whoever calls this calls `take` until it is empty or blocked."""
+        self.blocked = False
+
+    def take(self) -> bytes | bytearray | memoryview | None:
+        """The next chunk, which counts as handed over; nothing if there is nothing."""
+        if self._part is not None:
+            return self._next_part(self._part)
+        if self.backlog is not None:
+            batches = self.backlog.take()
+            if not self.backlog:
+                self.backlog.made_room()
+                self.backlog = None
+            if not batches:
+                return self.take()
+        elif self.ready:
+            batches = self._take_ready()
+        else:
+            return None
+        if len(batches) == 1 and len(batches[0].data) > CHUNK:
+            self._part = _Part(batches[0])
+            return self._next_part(self._part)
+        self._count(batches)
+        return b"".join([batch.data for batch in batches]) if len(batches) > 1 else batches[0].data
+
+    def made_room(self) -> None:
+        """The transport took what it was handed: senders that waited for this go on."""
+        if self.backlog is not None:
+            self.backlog.made_room()
+
+    def _take_ready(self) -> list[Batch]:
+        ready, size, taken = self.ready, 0, 0
+        for batch in ready:
+            size += len(batch.data)
+            if size > CHUNK and taken:
+                size -= len(batch.data)
+                break
+            taken += 1
+        batches, self.ready = ready[:taken], ready[taken:]
+        self._ready_bytes -= size
+        return batches
+
+    def _next_part(self, part: _Part) -> memoryview:
+        chunk, lines = part.next()
+        if part.done:
+            self._part = None
+        self._count_one(part.batch, lines)
+        return chunk
+
+    def _count(self, batches: list[Batch]) -> None:
+        delivered = 0
+        for batch in batches:
+            if batch.kind <= Kind.MIXED:
+                delivered += batch.lines
+            else:
+                self._count_one(batch, batch.lines)
+        if delivered:
+            self._home.ledger.deliver(delivered)
+
+    def _count_one(self, batch: Batch, lines: int) -> None:
+        if batch.kind <= Kind.MIXED:
+            self._home.ledger.deliver(lines)
+        elif batch.reason is not None:
+            self._home.ledger.give_back(lines, batch.reason)
+
+    # Its end
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing left to hand over."""
+        return not self.ready and self.backlog is None and self._part is None
+
+    def seal(self, reason: ReturnReason) -> None:
+        """Nothing comes in or goes out any more; `close` follows, which gives back what is in it."""
+        self.blocked, self.closed = True, reason
+
+    def close(self, reason: ReturnReason, now: float) -> None:
+        """The connection is gone: what is left goes back, and so does whatever still comes."""
+        left = self.batches()
+        backlog = self.backlog
+        self.seal(reason)
+        self.ready, self._ready_bytes, self.backlog, self._part = [], 0, None, None
+        if backlog is not None:
+            backlog.close()
+        for batch in left:
+            self._home.give_back(batch, reason, now)
+
+    # What others may ask
+
+    @property
+    def owner_waits(self) -> bool:
+        """Whether the owner's own answers fill it: the owner is not read, not even to the end of a read."""
+        return self.backlog is not None and bool(self.backlog.own_gate.waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether senders wait for it, or its patience with them is over."""
+        return self.backlog is not None and self.backlog.full
+
+    def batches(self) -> list[Batch]:
+        """Everything in it, by walking it; a batch that is partly sent counts from its first unfinished line."""
+        part = [] if self._part is None else [self._part.rest()]
+        return part + self.ready + ([] if self.backlog is None else self.backlog.batches())
+
+    def queued(self) -> int:
+        """Copies of texts that are in it."""
+        return sum(batch.lines for batch in self.batches())
+
+    def snapshot(self, now: float) -> OutboxSnapshot:
+        """See `OutboxSnapshot`; costs time in proportion to what is queued."""
+        batches = self.batches()
+        fillers: dict[bytes, int] = {}
+        for batch in batches:
+            if batch.sender is not None:
+                fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
+        gates, since = [], []
+        if self.backlog is not None:
+            gates = [self.backlog.direct.gate, self.backlog.topic.gate, self.backlog.own_gate]
+            since = [
+                lane.full_since for lane in (self.backlog.direct, self.backlog.topic) if lane.full_since is not None
+            ]
+        return OutboxSnapshot(
+            lines=sum(batch.lines for batch in batches),
+            held_bytes=sum(CHARGE + len(batch.data) for batch in batches),
+            oldest=max((now - batch.at for batch in batches if batch.at), default=0.0),
+            fillers=fillers,
+            waiting={sender.name: now - then for gate in gates for sender, then in gate.waiting.items()},
+            full_for=max((now - then for then in since), default=0.0),
+        )
+
+
+class _Part:
+    """A batch larger than a chunk, on its way.
+
+    Invariant: all before `position` was handed over; `lines` are the ends of lines behind it.
+    """
+
+    __slots__ = ("_position", "batch", "lines")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self._position = 0
+        self.lines = batch.lines
+
+    @property
+    def done(self) -> bool:
+        return self._position == len(self.batch.data)
+
+    def next(self) -> tuple[memoryview, int]:
+        """The next chunk, and how many lines it completes."""
+        data, start = self.batch.data, self._position
+        end = min(start + CHUNK, len(data))
+        self._position = end
+        before = self.lines
+        if end == len(data):
+            self.lines = 0
+        elif before:  # counting the shorter side: the longer one costs as much as everything else here
+            left = len(data) - end
+            self.lines = count(bytes(data[end:])) if left < CHUNK else before - count(bytes(data[start:end]))
+        return memoryview(data)[start:end], before - self.lines
+
+    def rest(self) -> Batch:
+        """What is left of it, from the beginning of the first unfinished line on."""
+        batch = self.batch
+        start = batch.data.rfind(b"\n", 0, self._position) + 1
+        return Batch(
+            batch.kind,
+            batch.sender,
+            batch.address,
+            batch.data[start:],
+            self.lines,
+            batch.at,
+            None,
+            batch.reason,
+        )

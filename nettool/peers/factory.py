@@ -1,0 +1,137 @@
+"""
+All peers' connections.
+
+In: connections from any number of listeners.  Out: a protocol for each; a limit on their number; the drain at the end.
+Never: a connection that it does not know of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, isinf
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from nettool.broker.broker import Broker
+from nettool.errors import CloseReason
+from nettool.outbox.gates import Gate
+from nettool.outbox.pump import Turn
+from nettool.peers.protocol import PeerProtocol
+from nettool.peers.session import Phase
+from nettool.settings import SHUTDOWN_RETURNS, Live
+
+
+class PeerFactory(Factory):
+    """The peers of one node, whatever endpoint they came by.
+
+    Invariant: `connections` are those that were made and are not lost; each is counted in `closed` once it is.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, broker: Broker, live: Live, clock: IReactorTime) -> None:
+        self.broker = broker
+        self.live = live
+        self.clock = clock
+        self.turn = Turn(clock)
+        self.connections: set[PeerProtocol] = set()
+        self.closed: dict[CloseReason, int] = {}
+        self.faults = 0
+        self._admitted = 0
+        self._stopping = Gate()
+        self._draining = False
+        self._unflushed: set[PeerProtocol] = set()
+        self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> PeerProtocol:  # type: ignore[override]
+        """A protocol for a connection that is about to be made."""
+        return PeerProtocol(self)
+
+    # What connections tell
+
+    def connected(self, connection: PeerProtocol) -> int:
+        """One more; the limit if there are too many now, else 0."""
+        self.connections.add(connection)
+        most = self.live.peers.max_peers
+        if most and self._admitted >= most:
+            return most
+        self._admitted += 1
+        connection.admitted = True
+        if self._draining:
+            connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, self.clock.seconds())
+        return 0
+
+    def disconnected(self, connection: PeerProtocol) -> None:
+        """One less."""
+        self.connections.discard(connection)
+        self._admitted -= connection.admitted
+        reason = connection.session.closing or CloseReason.DISCONNECTED
+        self.closed[reason] = self.closed.get(reason, 0) + 1
+        self._one_flushed(connection)
+
+    def broke(self) -> None:
+        """A session had a fault of ours."""
+        self.faults += 1
+
+    # The end
+
+    async def drain(self) -> None:
+        """Stop reading, flush, give back, say `bye` and close: each with its limit of time."""
+        self._draining = True
+        now = self.clock.seconds()
+        for connection in tuple(self.connections):
+            if connection.session.phase in (Phase.LOGIN, Phase.WAITING):
+                connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, now)
+            else:
+                self._stopping.shut(connection.session, now)
+        self.turn.schedule()
+        await self._flush(self.live.node.drain_timeout)
+        self.broker.shut_down(self.clock.seconds())
+        await self._flush(SHUTDOWN_RETURNS)
+        for connection in tuple(self.connections):
+            if connection.session.outbox.closed is not None and connection.session.phase is not Phase.GONE:
+                connection.abort()
+            else:
+                connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, self.clock.seconds())
+        self.turn.schedule()
+        await self._until(lambda: not self.connections, inf)
+
+    def abort(self) -> None:
+        """End every connection at once; what is queued is given back to nobody, and counted."""
+        self._draining = True
+        self.broker.shut_down(self.clock.seconds())
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    async def _flush(self, seconds: float) -> None:
+        """Wait until every outbox that is not closed has been empty once, or so many seconds."""
+        self._unflushed = {c for c in self.connections if c.session.outbox.closed is None}
+        for connection in tuple(self._unflushed):
+            connection.when_flushed(self._one_flushed)
+        self.turn.run()
+        await self._until(lambda: not self._unflushed, seconds)
+
+    def _one_flushed(self, connection: PeerProtocol) -> None:
+        self._unflushed.discard(connection)
+        self._look()
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until the condition holds, which is looked at whenever a connection ends or is flushed."""
+        if condition():
+            return
+        fulfilled: Deferred[None] = Deferred()
+        self._awaited = (condition, fulfilled)
+        timer = None if isinf(seconds) else self.clock.callLater(seconds, fulfilled.callback, None)
+        await fulfilled
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _look(self) -> None:
+        if self._awaited is not None and self._awaited[0]():
+            (_, deferred), self._awaited = self._awaited, None
+            if not deferred.called:
+                deferred.callback(None)

@@ -1,0 +1,205 @@
+"""
+The connection around a session.
+
+In: Twisted's callbacks.  Out: the session's calls, with the time; the close that its last lines survive.
+Never: a decision about who gets a line.
+
+A close, in order: the last line is flushed, our writing side is closed, input is read and thrown away until its end or
+for `LINGER` seconds.  A socket closed with unread input would make the kernel reset the connection, and the reset would
+overtake the last lines.  TLS as Twisted has it knows no half-close: there close_notify takes its place, and Twisted
+reads on until the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isinf
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from nettool.errors import CloseReason, ReturnReason
+from nettool.interfaces import IShell
+from nettool.outbox.pump import Pump
+from nettool.peers.session import Phase, Session
+from nettool.settings import LINGER
+
+if TYPE_CHECKING:
+    from nettool.peers.factory import PeerFactory
+
+SMALL = 4096
+"""Bytes of a read after which, if nothing else happens in this turn, what it brought is written at once."""
+
+SLICE = 0.02
+"""Seconds for which one read may be worked off line by line, before others have their turn."""
+
+
+@implementer(IHalfCloseableProtocol, IShell)
+class PeerProtocol(Protocol):
+    """One peer's connection.
+
+    Invariant: `session.ended` is called exactly once, when nothing more can be written, however that came about.
+    """
+
+    _log = Logger()
+    factory: PeerFactory
+
+    def __init__(self, factory: PeerFactory) -> None:
+        self.factory = factory
+        self.session = Session(factory.broker, factory.live, self)
+        self._pump = Pump(self.session.outbox, factory.live, factory.clock, factory.turn, self._too_slow)
+        self._timer: IDelayedCall | None = None
+        self._input_ended = False
+        self._closing = False
+        self._lost = False
+        self.admitted = False
+        """Whether it counts towards the limit on peers."""
+
+    # What Twisted tells
+
+    def connectionMade(self) -> None:
+        """A peer has connected."""
+        transport: Any = self.transport
+        self._pump.start(transport)
+        limit = self.factory.connected(self)
+        if limit:
+            self._guard(self.session.refuse_at_door, limit)
+        else:
+            self._set_timer(self.factory.live.peers.login_timeout, self._login_timed_out)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came in."""
+        turn = self.factory.turn
+        self._guard(self.session.received, data)
+        if len(data) <= SMALL and not turn.scheduled:
+            turn.run()
+        else:
+            turn.schedule()
+
+    def readConnectionLost(self) -> None:
+        """The peer has closed its writing side: it may still read."""
+        self._input_ended = True
+        if self.session.phase is Phase.GONE:
+            self._transport.loseConnection()
+        else:
+            self._guard(self.session.end_of_input)
+            self.factory.turn.schedule()
+
+    def writeConnectionLost(self) -> None:
+        """Our writing side is closed, and all that was written has gone to the kernel."""
+        self._guard(self.session.ended, ReturnReason.DISCONNECTED)
+        self.factory.turn.schedule()
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionAborted())) -> None:  # noqa: B008
+        """Both sides are closed."""
+        self._lost = True
+        self._cancel_timer()
+        self._pump.stop()
+        self._guard(self.session.ended, ReturnReason.DISCONNECTED)
+        self.factory.turn.schedule()
+        self.factory.disconnected(self)
+
+    # What the session asks
+
+    def stop_reading(self) -> None:
+        """See `IShell`."""
+        if not self._lost and not self._input_ended:
+            self._transport.pauseProducing()
+
+    def read_on(self) -> None:
+        """See `IShell`."""
+        self.factory.turn.soon(self._read_on)
+
+    def has_time(self, since: float) -> bool:
+        """See `IShell`."""
+        return self.factory.clock.seconds() - since < SLICE
+
+    def logged_in(self) -> None:
+        """See `IShell`."""
+        self._cancel_timer()
+
+    def end_within(self, seconds: float) -> None:
+        """See `IShell`."""
+        if self._lost:
+            return
+        self._set_timer(seconds, self.abort)
+        if not self._closing:
+            self._closing = True
+            self._pump.when_empty(self._flushed)
+
+    def abort(self) -> None:
+        """See `IShell`."""
+        if not self._lost:
+            self._cancel_timer()
+            self._pump.stop()
+            self._transport.abortConnection()
+
+    # What the factory asks
+
+    def when_flushed(self, call: Callable[[PeerProtocol], None]) -> None:
+        """Call this when all that is queued has gone; never, if the connection ends before."""
+        self._pump.when_empty(lambda: call(self))
+
+    # What follows
+
+    @property
+    def _transport(self) -> Any:
+        return self.transport
+
+    def _read_on(self) -> None:
+        if self._lost:
+            return
+        self._guard(self.session.go_on)
+        if not self._input_ended and self.session.wants_input:
+            self._transport.resumeProducing()
+
+    def _flushed(self) -> None:
+        """The last line has been handed over: close so that it arrives."""
+        half_closes = self._pump.plain_socket
+        self._pump.stop()
+        if half_closes and not self._input_ended:
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()
+        self._set_timer(LINGER, self.abort)
+
+    def _login_timed_out(self) -> None:
+        if self.session.phase is Phase.LOGIN:
+            self._guard(self.session.login_timed_out)
+            self.factory.turn.run()
+
+    def _too_slow(self, limit: float) -> None:
+        self._log.info("slow consumer: {name} at {peer} took nothing", name=self.who, peer=self._transport.getPeer())
+        self._guard(self.session.too_slow, limit)
+        self.factory.turn.schedule()
+
+    @property
+    def who(self) -> str:
+        """The peer's name, for a log: escaped, since it came from outside."""
+        return ascii(self.session.name.decode("utf-8", "replace"))
+
+    def _guard(self, call: Any, *arguments: Any) -> None:
+        """Call something of the session's with the time; a fault of it ends this connection, and no other."""
+        try:
+            call(*arguments, self.factory.clock.seconds())
+        except Exception:
+            self._log.failure("the session of {name} failed", name=self.who)
+            self.factory.broke()
+            self.session.closing = CloseReason.BROKEN
+            self.session.ended(ReturnReason.DISCONNECTED, self.factory.clock.seconds())
+            self.abort()
+
+    def _set_timer(self, seconds: float, call: Any) -> None:
+        self._cancel_timer()
+        if not isinf(seconds):
+            self._timer = self.factory.clock.callLater(seconds, call)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

@@ -1,0 +1,189 @@
+"""
+Frozen settings: every limit with its unit and the reason for its default.
+
+In: values, or their written form (`4MiB`, `100ms`).  Out: `Settings`, checked; `Live`, the one mutable cell through
+which present connections see settings that change.  Never: where the values came from; that is `nettool.tap`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf, isinf
+
+from nettool.errors import SettingError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+CHUNK = 256 * KIB
+"""Bytes handed to a transport, or read from one, at a time.
+
+Larger reads gain nothing measurable; and what a transport holds is out of the node's reach, so it is kept small.
+"""
+
+KERNEL_SEND_BUFFER = 512 * KIB
+"""Bytes asked for as a socket's SO_SNDBUF.
+
+Left to itself the kernel buffers megabytes for one slow reader.  128 KiB cost 12 to 17 % of throughput; this nothing.
+"""
+
+LINGER = 2.0
+"""Seconds for which a closing connection's input is read and thrown away, so that no reset overtakes its last lines."""
+
+TAKEOVER_DRAIN = 1.0
+"""Seconds that a connection whose name is taken over has to take what is queued for it."""
+
+SHUTDOWN_RETURNS = 1.0
+"""Seconds that senders have, at shutdown, to take the lines that are given back to them."""
+
+RETURNS_FACTOR = 4
+"""Lines given back are taken up to this many times `outbox-bytes`: they are the promise that nothing vanishes."""
+
+BACKLOG = 4096
+"""Connections the kernel queues before they are accepted; with Twisted's 50 a storm of them waits on retransmits."""
+
+
+class TopicOverflow(Enum):
+    """What becomes of a hearer that reads a topic too slowly for `topic-patience`."""
+
+    DROP_OLDEST = "drop-oldest"
+    DISCONNECT = "disconnect"
+
+
+class OnNameTaken(Enum):
+    """What becomes of a login under a name that is taken."""
+
+    REJECT = "reject"
+    TAKEOVER = "takeover"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What concerns the node as a whole."""
+
+    name: bytes = b"node1"
+    state_dir: str = ""
+    """Where keys and certificates will be kept; a node that has none needs none."""
+    drain_timeout: float = 10.0
+    """Seconds to flush outboxes at shutdown, and a leaving peer's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Limits on one connection and on their number; 0 is unlimited for the `max_` ones but `max_line`."""
+
+    max_line: int = 64 * KIB
+    """Bytes of a line without its end; as much as a connection may make the node hold before a line is whole."""
+    max_peers: int = 10000
+    max_addresses: int = 100
+    """Addresses in one line: bounds how many copies a byte of input can turn into, topics aside."""
+    max_joins: int = 1000
+    login_timeout: float = 10.0
+    """Seconds from the connection to its name."""
+    on_name_taken: OnNameTaken = OnNameTaken.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Bounds and patience of every outbox."""
+
+    outbox_bytes: int = 4 * MIB
+    """For lines to names and for topic lines apart; 0 is unlimited.  Its half is the low-water mark."""
+    direct_patience: float = 5.0
+    """Seconds that senders to a name wait for a full outbox."""
+    topic_patience: float = 0.1
+    """Seconds that senders to a topic wait: a hearer that takes half the bound in this time loses nothing."""
+    topic_overflow: TopicOverflow = TopicOverflow.DROP_OLDEST
+    stall_timeout: float = 30.0
+    """Seconds for which a full or closing outbox's transport may take nothing."""
+
+    @property
+    def low_water(self) -> int:
+        """Bytes under which a full outbox is no longer full."""
+        return self.outbox_bytes // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them.  `check` is the only place that knows what goes with what."""
+
+    node: Node = field(default_factory=Node)
+    peers: Peers = field(default_factory=Peers)
+    delivery: Delivery = field(default_factory=Delivery)
+
+    def check(self) -> list[str]:
+        """Every mistake as one sentence that names the setting; none for settings that can be used."""
+        peers, delivery = self.peers, self.delivery
+        mistakes = []
+        if not 64 <= peers.max_line <= 16 * MIB:
+            mistakes.append("max-line: expected 64 bytes to 16MiB")
+        if delivery.outbox_bytes and delivery.outbox_bytes < 2 * peers.max_line:
+            mistakes.append("outbox-bytes: expected 0 (unlimited) or at least twice max-line")
+        if not isinf(delivery.stall_timeout) and delivery.stall_timeout <= delivery.direct_patience:
+            mistakes.append("stall-timeout: expected more than direct-patience")
+        for key, seconds in (
+            ("drain-timeout", self.node.drain_timeout),
+            ("login-timeout", peers.login_timeout),
+            ("stall-timeout", delivery.stall_timeout),
+        ):
+            if not seconds > 0:
+                mistakes.append(f"{key}: expected a time above zero, or forever")
+        return mistakes
+
+
+class Live:
+    """The settings in force now.
+
+    Connections keep this cell, not its content, so that a change reaches those that are present.
+    """
+
+    __slots__ = ("delivery", "node", "peers")
+
+    def __init__(self, settings: Settings) -> None:
+        self.replace(settings)
+
+    def replace(self, settings: Settings) -> None:
+        """Put other settings in force, at once and for all connections."""
+        self.node: Node = settings.node
+        self.peers: Peers = settings.peers
+        self.delivery: Delivery = settings.delivery
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
+_BYTES = {None: 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1024 * MIB}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `100ms`, `10s`, `2m`, `1h`, `forever`, or a plain `0`; `SettingError` for anything else."""
+    if text == "forever":
+        return inf
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise SettingError(f"expected a time such as 100ms, 10s, 2m or forever, not {text!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `64KiB`, `4MiB`, `1GiB` or plain bytes; `SettingError` for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise SettingError(f"expected a size such as 64KiB, 4MiB or plain bytes, not {text!r}")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_count(text: str) -> int:
+    """A whole number, 0 or more; `SettingError` for anything else."""
+    if re.fullmatch(r"\d{1,12}", text, re.ASCII) is None:
+        raise SettingError(f"expected a whole number, 0 or more, not {text!r}")
+    return int(text)
+
+
+def decimal(number: float) -> bytes:
+    """A limit as the protocol writes it: `10`, `0.1`, never `1e-05` or `10.0`."""
+    return f"{number:.6f}".rstrip("0").rstrip(".").encode()
