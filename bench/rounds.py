@@ -39,6 +39,8 @@ class Settings:
     rounds: int | None = None
     redo: int = 2
     """How often a run that other processes disturbed is done again at once."""
+    per_cpu: bool = False
+    """Rates are by the server's processor time: they hardly change when other processes take a share of its core."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Run:
     seconds: float = 0.0
     deliveries: int = 0
     rate: float = 0.0
-    """Delivered lines per second."""
+    """Delivered lines per second, or per second of the server's processor time."""
     p50: float | None = None
     """Seconds, of a round trip."""
     p99: float | None = None
@@ -139,7 +141,7 @@ class Subject:
             round=number,
             seconds=watch.seconds,
             deliveries=deliveries,
-            rate=deliveries / watch.seconds,
+            rate=deliveries / (watch.seconds * (watch.server_share or 1.0 if self.settings.per_cpu else 1.0)),
             p50=statistics.median(trips) if trips else None,
             p99=statistics.quantiles(trips, n=100)[98] if len(trips) > 1 else None,
             load_share=watch.load_share,

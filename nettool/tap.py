@@ -192,12 +192,14 @@ def makeService(options: Options, reactor: Any = None) -> NodeService:
         reactor = process_reactor()
         _raise_allocator_thresholds()
     node = NodeService(options.settings, reactor)
-    for description in options.listen or [DEFAULT_LISTEN]:
+    for number, description in enumerate(options.listen or [DEFAULT_LISTEN], 1):
         try:
             endpoint = serverFromString(reactor, _with_backlog(description))
         except Exception as error:  # whatever the endpoint's parser, or the files that it names, bring about
             _end(EX_CONFIG, f"listen: {description!r} is not an endpoint that can be used: {_reason(error)}")
-        node.addService(Listener(description, endpoint, node.peers))
+        listener = Listener(description, endpoint, node.peers)
+        listener.setName(f"listener {number}")
+        node.addService(listener)
     if own_process:
         node.addService(Signals(reactor, node))
     return node
@@ -224,6 +226,7 @@ class NodeService(MultiService):
         try:
             super().privilegedStartService()
         except CannotListenError as error:
+            self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
             _end(EX_UNAVAILABLE, f"listen: {error}")
 
     def startService(self) -> None:
@@ -255,7 +258,6 @@ class Listener(Service):
     """One endpoint on which peers connect."""
 
     def __init__(self, description: str, endpoint: IStreamServerEndpoint, factory: PeerFactory) -> None:
-        self.setName(f"listen {description}")
         self._description = description
         self._endpoint = endpoint
         self._factory = factory
@@ -361,5 +363,6 @@ def _reason(error: Exception) -> str:
 
 def _end(status: int, message: str) -> NoReturn:
     """End the process: a mistake is told in one line, for the one who made it."""
-    print(f"nettool: {message}", file=sys.stderr)
+    # Not sys.stderr: once twistd has begun to log, that is its log.
+    print(f"nettool: {message}", file=sys.__stderr__)
     raise SystemExit(status)

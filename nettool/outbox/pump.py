@@ -96,6 +96,7 @@ class Pump:
         "_clock",
         "_direct_write",
         "_give_up",
+        "_held",
         "_live",
         "_moved_at",
         "_socket",
@@ -125,6 +126,7 @@ class Pump:
         self._direct_write: Callable[[Any], Any] | None = None
         self._socket: Any = None
         self._moved_at = 0.0
+        self._held = 0
         self._timer: IDelayedCall | None = None
         outbox.pump = self
 
@@ -147,6 +149,7 @@ class Pump:
     def pauseProducing(self) -> None:
         """The transport's buffer has something in it; called within `write`."""
         self._moved_at = self._clock.seconds()
+        self._held = self._buffered()
         if not self.outbox.blocked:
             self.outbox.block()
 
@@ -232,12 +235,18 @@ class Pump:
         self.watch()
 
     def _probe(self) -> bool:
-        """Try one write; whether the kernel took a byte."""
-        if self._socket is None:
-            return False
-        held = _buffered(self._socket)
-        error = self._socket.doWrite()
-        return error is None and _buffered(self._socket) < held
+        """Try one write; whether the kernel took a byte by it, or by one of the reactor's since the last time."""
+        held, moved_at = self._held, self._moved_at
+        if self._socket is not None:
+            self._socket.doWrite()  # an error is found again by the reactor, or by the abort that follows
+        self._held = self._buffered()
+        # Where it took all, the transport has resumed us within that write, and we have handed it more.
+        return self._held < held or self._moved_at > moved_at
+
+    def _buffered(self) -> int:
+        """Bytes in the socket's own buffers.  Twisted has no public name for what waits to join the first of them."""
+        transport = self._socket
+        return 0 if transport is None else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
     def _too_slow_for_topics(self) -> None:
         if self.outbox.closed is None:
@@ -278,7 +287,3 @@ def _socket_under(transport: Any) -> Any:
         transport = vars(transport).get("transport")
     return transport
 
-
-def _buffered(transport: Any) -> int:
-    """Bytes in the transport's own buffers.  Twisted has no public name for what waits to join the first of them."""
-    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)

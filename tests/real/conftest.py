@@ -63,5 +63,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         for street in streets:
             street.close()
             street.node.kill()
+            print(street.node.report())  # which is seen where a test fails
     for street in streets:
         street.node.expect_no_surprise()

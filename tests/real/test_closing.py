@@ -71,6 +71,16 @@ def test_what_is_left_without_its_line_feed_is_no_line(street: Street, text: byt
     assert bob.barrier() == [b"from alice: whole"]
 
 
+def test_too_much_without_a_line_feed_is_no_line_either(street: Street) -> None:
+    alice = street.peer("alice")
+    alice.send(b"/ping\n" + b"x" * 70_000)
+    alice.half_close()
+    pong, *errors, bye = alice.to_end()
+    assert (pong, bye) == (b"pong", b"bye quit")
+    assert errors
+    assert all(line.startswith((b"error line-too-long: 65536", b"error bad-line: x")) for line in errors)
+
+
 def test_a_name_without_its_line_feed_is_no_login(street: Street) -> None:
     alice = street.peer("alice")
     alice.say(b"/watch")

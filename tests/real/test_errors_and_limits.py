@@ -219,8 +219,8 @@ def test_a_read_full_of_questions_is_answered_within_the_bounds(start: Start, co
     asker, witness = street.peers("asker", "witness")
     asker.say(command)
     answer = asker.barrier()
-    times = 40 * MIB // len(b"\n".join(answer))
-    with street.node.grows_less_than(24 * MIB):
+    times = 24 * MIB // len(b"\n".join(answer))
+    with street.node.grows_less_than(12 * MIB):
         sent = in_background(asker.send, (command + b"\n") * times)
         asker.wait_readable()
         for _ in range(50):

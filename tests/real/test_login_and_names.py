@@ -163,7 +163,7 @@ def test_an_old_connection_never_frees_the_name_of_a_newer_one(street: Street) -
 
 def test_a_name_that_comes_and_goes_many_times_is_never_lost_nor_doubled(street: Street) -> None:
     alice = street.peer("alice")
-    for number in range(60):
+    for number in range(30):
         bob = street.login_when_free("bob")
         bob.say(b"/join #t", b"alice: here %d" % number)
         bob.expect(b"ok join #t")

@@ -269,5 +269,6 @@ def test_totals_count_every_way_a_copy_can_end(start: Start) -> None:
     totals = expect_the_ledger_to_balance(street.node)
     assert totals["accepted"] == 4 * amount  # an address that nobody has, and a topic that nobody hears, make no copy
     assert totals["delivered"] == 2 * amount + direct + topic
+    assert totals.get("refused", amount) == amount  # the one whom nobody is
     assert totals["returned"] == returned
     assert totals["dropped"] == lost

@@ -123,7 +123,7 @@ def test_a_first_line_of_100_megabytes_is_never_held(street: Street, steady: tup
 
     with street.node.grows_less_than(24 * MIB):
         poured = in_background(send_while_it_is_taken, pour)
-        expect_them_to_talk(steady, 100)
+        expect_them_to_talk(steady, 30)
         poured.result()
 
 
@@ -223,7 +223,7 @@ def test_out_of_descriptors_the_node_goes_on_and_accepts_again_when_there_are_so
             send_and_ignore(peer, b"crowd%d\n" % number)
         # All descriptors are taken: those who are in go on.
         eventually(lambda: who(steady[0]) and open_files(street) >= limit - 3, "all are taken")
-        expect_them_to_talk(steady, 50)
+        expect_them_to_talk(steady, 20)
         used = cpu_seconds(street)
         time.sleep(1)  # nothing is waited for: this is the second that is measured
         assert cpu_seconds(street) - used < 0.6, "it spins while it cannot accept"
