@@ -18,7 +18,7 @@ from bench import machine
 from bench.report import NOTES, as_data, as_table, figure, share
 from bench.rounds import Run, Settings, in_turn
 from bench.servers import SERVERS, Server
-from bench.workloads import WORKLOADS, Mix
+from bench.workloads import WORKLOADS, Mix, Workload
 
 EPILOG = """\
 Each run starts the server afresh on one core, warms it up, and loads it from another core.  Before the first run of a
@@ -27,53 +27,79 @@ run in which a byte is missing or too much does not count.  Keep the machine idl
 and said, not made up for.  Where that cannot be had, --per-cpu compares what the servers do with the time they get;
 round trips stay by the clock.  nats-server takes 2.6 s longer for each run, until it has sent its first PING.
 
-Exit status: 0, or 1 if a run failed, 2 for wrong options, 69 if nettool is not there.
+Exit status: 0, or 1 if a run failed, 2 for wrong options, 69 if nettool is not there, 130 after Ctrl-C.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The whole program; its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.list:
         print(_listing())
         return 0
+    for core in (options.server_core, options.load_core):
+        if core is not None and core not in machine.usable_cores():
+            parser.error(f"core {core} is not among those this process may use: {machine.usable_cores()}")
+    if options.mix_hearers > options.mix_senders:
+        parser.error("--mix-hearers: there are only as many hearers to choose from as senders")
     servers = _installed(options.servers)
     if "nettool" in options.servers and not any(server.key == "nettool" for server in servers):
         return 69
-    workloads = [WORKLOADS[key] for key in options.workloads]
     server_core, load_core = _cores(options.server_core, options.load_core)
     about = _about(servers, server_core, load_core)
     if options.per_cpu:
         about["rates"] = "by the server's processor time, not by the clock"
-    machine.pin(load_core)
-    _allow_many_files()
-    gc.disable()
+    mix = Mix(options.mix_senders, options.mix_topics, options.mix_hearers, options.mix_shared)
+    about["topic mix"] = str(mix)
     settings = Settings(
         seconds=options.seconds,
         trips=options.trips,
-        mix=Mix(options.mix_senders, options.mix_topics, options.mix_hearers, options.mix_shared),
+        mix=mix,
         server_core=server_core,
         rounds=options.rounds,
         redo=0 if options.per_cpu else options.redo,
         per_cpu=options.per_cpu,
     )
+    machine.pin(load_core)
+    workloads = [WORKLOADS[key] for key in options.workloads]
+    runs, complete = _measure(workloads, servers, settings)
+    _print(runs, workloads, servers, about)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(as_data(runs, workloads, [server.key for server in servers], about), file, indent=1)
+            file.write("\n")
+    if not complete:
+        return 130
+    return 1 if any(run.failure for run in runs) else 0
+
+
+def _measure(workloads: Sequence[Workload], servers: Sequence[Server], settings: Settings) -> tuple[list[Run], bool]:
+    """All runs, with progress on standard error, and whether nobody stopped them with Ctrl-C."""
+    _allow_many_files()
+    gc.disable()
     runs: list[Run] = []
-    for workload in workloads:
-        for run in in_turn(workload, servers, settings):
-            runs.append(run)
-            _progress(run)
-        gc.collect()
-    keys = [server.key for server in servers]
+    try:
+        for workload in workloads:
+            for run in in_turn(workload, servers, settings):
+                runs.append(run)
+                _progress(run)
+            gc.collect()
+    except KeyboardInterrupt:
+        _say("stopped; what there is until now:")
+        return runs, False
+    return runs, True
+
+
+def _print(
+    runs: Sequence[Run], workloads: Sequence[Workload], servers: Sequence[Server], about: dict[str, str]
+) -> None:
+    """The table, with what it needs above and below."""
     print("\n".join(f"{key}: {value}" for key, value in about.items()))
-    print("\n" + as_table(runs, workloads, keys) + "\n\n" + NOTES)
+    print("\n" + as_table(runs, workloads, [server.key for server in servers]) + "\n\n" + NOTES)
     doubtful = sum(run.disturbed for run in runs)
     if doubtful:
         print(f"{doubtful} of {len(runs)} runs are doubtful: other processes kept the machine busy meanwhile.")
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(as_data(runs, workloads, keys, about), file, indent=1)
-            file.write("\n")
-    return 1 if any(run.failure for run in runs) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -93,7 +93,7 @@ class Subject:
             if self.workload.kind != "round trip":
                 self.lines = self._resized(self.lines, run.seconds)
             return run
-        except (RunFailed, ServerFailed) as error:
+        except (RunFailed, ServerFailed, OSError) as error:
             return Run(self.workload.key, self.server.key, number, failure=str(error))
 
     def run_undisturbed(self, number: int) -> Run:

@@ -29,6 +29,10 @@ class Mix:
     hearers: int = 10
     shared: bool = False
 
+    def __str__(self) -> str:
+        where = "among the senders" if self.shared else "on connections of their own"
+        return f"{self.senders} senders, {self.topics} topics, {self.hearers} hearers each, {where}"
+
 
 @dataclass(frozen=True)
 class Workload:

@@ -35,7 +35,7 @@ from nettool.wire.names import is_topic
 from nettool.wire.replies import direct_prefix, topic_prefix
 from nettool.wire.requests import EXCERPT, BadLine, parse_send
 
-PIECE = 2000
+PIECE = 8000
 """Lines that are routed at a time where they are looked at one by one: more of them fall out of the cache."""
 
 LONG = 200

@@ -220,7 +220,7 @@ def test_a_ping_is_answered_in_order_with_everything_sent_before_it(street: Stre
 
 def test_a_pong_says_that_everything_before_it_has_been_routed(street: Street) -> None:
     alice, bob = street.peers("alice", "bob")
-    for number in range(100):
+    for number in range(50):
         alice.say(b"bob: %d" % number)
         assert alice.barrier() == []
         assert bob.barrier() == [b"from alice: %d" % number]

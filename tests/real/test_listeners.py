@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from tests.real.conftest import Start
 from tests.real.node import (
     KIB,
+    MIB,
     NODE_NAME,
     TCP,
     RealNode,
@@ -23,6 +24,7 @@ from tests.real.node import (
     eventually,
     expect_closed_with,
     free_port,
+    in_background,
     who,
 )
 
@@ -146,6 +148,42 @@ def street_login(street: Street, trust: ssl.SSLContext) -> RealPeer | None:
     bob = street.connect("ssl", context=trust)
     bob.say(b"bob")
     return bob if bob.line() == b"ok login bob@node1" else None
+
+
+def test_a_reader_over_tls_is_waited_for_within_the_bounds(start: Start, tls: str, trust: ssl.SSLContext) -> None:
+    street = start("--outbox-bytes", "256KiB", "--direct-patience", "60s", "--stall-timeout", "90s", listen=(tls, TCP))
+    alice, carol = street.peers("alice", "carol")
+    bob = street.connect("ssl", context=trust, receive_buffer=64 * KIB).login("bob")
+    texts = [b"%d " % number + b"t" * 1000 for number in range(20_000)]
+    with street.node.grows_less_than(16 * MIB):
+        sent = in_background(alice.say, *(b"bob: " + text for text in texts))
+        bob.wait_readable()
+        for _ in range(50):
+            assert carol.barrier() == []
+        bob.expect(*(b"from alice: " + text for text in texts))
+    sent.result()
+    assert alice.barrier() == []
+
+
+def test_over_tls_too_what_is_queued_comes_before_the_end(start: Start, tls: str, trust: ssl.SSLContext) -> None:
+    street = start(listen=(tls, TCP))
+    alice, bob = street.peer("alice"), street.connect("ssl", context=trust, receive_buffer=64 * KIB).login("bob")
+    texts = [b"%d " % number + b"t" * 1000 for number in range(3000)]
+    alice.say(*(b"bob: " + text for text in texts))
+    assert alice.barrier() == []
+    bob.say(b"/quit")
+    assert bob.to_end() == [*(b"from alice: " + text for text in texts), b"bye quit"]
+    assert alice.barrier() == []
+
+
+def test_over_tls_too_no_reset_overtakes_the_last_lines(start: Start, tls: str, trust: ssl.SSLContext) -> None:
+    street = start(listen=(tls,))
+    street.connect("ssl", context=trust).login("alice")
+    for _ in range(5):
+        stranger = street.connect("ssl", context=trust)
+        stranger.send(b"alice\n" + b"unread input\n" * 20_000)
+        assert expect_closed_with(stranger, b"name-taken") == b"alice"
+        stranger.close()
 
 
 def test_garbage_instead_of_a_handshake_harms_nobody(start: Start, tls: str, trust: ssl.SSLContext) -> None:
