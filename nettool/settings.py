@@ -18,10 +18,10 @@ KIB = 1024
 MIB = 1024 * KIB
 
 CHUNK = 256 * KIB
-"""Bytes handed to a transport, or read from one, at a time.
+"""Bytes handed to a transport at a time.  What a transport holds is out of the node's reach, so it is kept small."""
 
-Larger reads gain nothing measurable; and what a transport holds is out of the node's reach, so it is kept small.
-"""
+READ = 160 * KIB
+"""Bytes read from a socket at a time: what most reads make of it when prefixes are added is written in one chunk."""
 
 KERNEL_SEND_BUFFER = 512 * KIB
 """Bytes asked for as a socket's SO_SNDBUF.

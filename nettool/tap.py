@@ -202,6 +202,7 @@ def makeService(options: Options, reactor: Any = None) -> NodeService:
         node.addService(listener)
     if own_process:
         node.addService(Signals(reactor, node))
+    reactor.callWhenRunning(node.say_where)
     return node
 
 
@@ -229,9 +230,8 @@ class NodeService(MultiService):
             self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
             _end(EX_UNAVAILABLE, f"listen: {error}")
 
-    def startService(self) -> None:
-        """Say where it listens."""
-        super().startService()
+    def say_where(self) -> None:
+        """Say where it listens: whoever waits for this line may connect, and may send a signal."""
         for service in self:
             if isinstance(service, Listener):
                 self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=service.where)

@@ -30,7 +30,7 @@ from zope.interface import implementer
 
 from nettool.interfaces import IPump
 from nettool.outbox.queue import Outbox
-from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, Live
+from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, READ, Live
 
 
 class Turn:
@@ -135,10 +135,11 @@ class Pump:
         self._transport = transport
         self._socket = _socket_under(transport)
         if self._socket is not None:
-            self._socket.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_SEND_BUFFER)
+            _set_up(self._socket.getHandle())
             if self._socket == transport:
                 self._direct_write = self._socket.writeSomeData
-                self._socket.bufferSize = self._socket.SEND_LIMIT = CHUNK
+                self._socket.bufferSize = READ
+                self._socket.SEND_LIMIT = CHUNK
         self._moved_at = self._clock.seconds()
         self._transport.registerProducer(self, True)
         self.outbox.unblock()
@@ -197,7 +198,7 @@ class Pump:
         try:
             self._transport.write(rest)
         finally:
-            self._transport.bufferSize = CHUNK
+            self._transport.bufferSize = READ
 
     # Time
 
@@ -279,6 +280,15 @@ class Pump:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.unregisterProducer()
+
+
+def _set_up(handle: socket.socket) -> None:
+    """Set the options of a connection's socket."""
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_SEND_BUFFER)
+    if handle.family != socket.AF_UNIX:
+        # Lines are merged here where that is worth it; Nagle's algorithm would make the second of two wait for an ACK.
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _socket_under(transport: Any) -> Any:
