@@ -232,6 +232,8 @@ class NodeService(MultiService):
 
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
+        if self.live.peers.on_name_taken is OnNameTaken.TAKEOVER:
+            self._log.warn("on-name-taken is takeover: whoever can connect can take over any name")
         for service in self:
             if isinstance(service, Listener):
                 self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=service.where)

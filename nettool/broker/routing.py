@@ -79,6 +79,14 @@ class Routing:
         self._ways.pop(sender, None)
         self._drop_own_plan(sender)
 
+    def start_afresh(self) -> None:
+        """Forget all plans: a fault may have left lines in their columns, which must not reach anybody."""
+        for plan in (self._shared, *self._own.values()):
+            if plan is not None:
+                self._directory.release(plan)
+        self._shared = None
+        self._own.clear()
+
     # One address throughout
 
     def route_block(self, sender: IMember, block: bytes, now: float) -> bool:

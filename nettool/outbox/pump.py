@@ -72,17 +72,21 @@ class Turn:
         while self._pumps:
             pumps, self._pumps = self._pumps, []
             for pump in pumps:
-                pump.flush()
+                self._guard(pump.flush)
 
     def _end(self) -> None:
         self._scheduled = False
         calls, self._calls = self._calls, []
         for call in calls:
-            try:
-                call()
-            except Exception:  # one session's fault is one session's; the others' calls are waiting behind it
-                self._log.failure("a call at the end of a turn failed")
+            self._guard(call)
         self.run()
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        """One connection's fault is its own: the others are waiting behind it."""
+        try:
+            call()
+        except Exception:
+            self._log.failure("a call at the end of a turn failed")
 
 
 @implementer(IPushProducer, IPump)
@@ -296,4 +300,3 @@ def _socket_under(transport: Any) -> Any:
     while transport is not None and not isinstance(transport, tcp.Connection):
         transport = vars(transport).get("transport")
     return transport
-

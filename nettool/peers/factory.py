@@ -74,8 +74,9 @@ class PeerFactory(Factory):
         self._one_flushed(connection)
 
     def broke(self) -> None:
-        """A session had a fault of ours."""
+        """A session had a fault of ours: it is counted, and leaves nothing behind."""
         self.faults += 1
+        self.broker.routing.start_afresh()
 
     # The end
 

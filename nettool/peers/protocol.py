@@ -69,7 +69,7 @@ class PeerProtocol(Protocol):
         limit = self.factory.connected(self)
         if limit:
             self._guard(self.session.refuse_at_door, limit)
-        else:
+        elif self.session.phase is Phase.LOGIN:
             self._set_timer(self.factory.live.peers.login_timeout, self._login_timed_out)
 
     def dataReceived(self, data: bytes) -> None:

@@ -302,7 +302,6 @@ class Session:
             return
         if self.closing is None:
             self.closing = CloseReason.SLOW_CONSUMER
-        self._broker.ledger.refuse(ErrorCode.SLOW_CONSUMER)
         self.ended(ReturnReason.SLOW_CONSUMER, now)
         self._shell.abort()
 

@@ -1,0 +1,391 @@
+"""Options, and the node that is built of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.service import IService
+from twisted.internet import reactor as process_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+
+import nettool
+from nettool.settings import KIB, MIB, OnNameTaken, Settings, TopicOverflow
+from nettool.tap import TABLE, Listener, NodeService, Options, Signals, makeService
+from tests.support.peer import MemoryPeer
+from tests.support.sockets import PollingReactor
+
+# option, good value, group and field of the settings, and what it becomes there
+GOOD: list[tuple[str, str, str, str, object]] = [
+    ("node-name", "alpha", "node", "name", b"alpha"),
+    ("node-name", "zoë", "node", "name", "zoë".encode()),
+    ("node-name", "n" * 64, "node", "name", b"n" * 64),
+    ("state-dir", "/nonexistent/yet", "node", "state_dir", "/nonexistent/yet"),
+    ("drain-timeout", "500ms", "node", "drain_timeout", 0.5),
+    ("drain-timeout", "forever", "node", "drain_timeout", inf),
+    ("max-line", "64", "peers", "max_line", 64),
+    ("max-line", "1KiB", "peers", "max_line", KIB),
+    ("max-peers", "0", "peers", "max_peers", 0),
+    ("max-peers", "5", "peers", "max_peers", 5),
+    ("max-addresses", "7", "peers", "max_addresses", 7),
+    ("max-joins", "8", "peers", "max_joins", 8),
+    ("login-timeout", "2m", "peers", "login_timeout", 120.0),
+    ("on-name-taken", "reject", "peers", "on_name_taken", OnNameTaken.REJECT),
+    ("on-name-taken", "takeover", "peers", "on_name_taken", OnNameTaken.TAKEOVER),
+    ("outbox-bytes", "1MiB", "delivery", "outbox_bytes", MIB),
+    ("outbox-bytes", "0", "delivery", "outbox_bytes", 0),
+    ("direct-patience", "0s", "delivery", "direct_patience", 0.0),
+    ("topic-patience", "forever", "delivery", "topic_patience", inf),
+    ("topic-overflow", "disconnect", "delivery", "topic_overflow", TopicOverflow.DISCONNECT),
+    ("topic-overflow", "drop-oldest", "delivery", "topic_overflow", TopicOverflow.DROP_OLDEST),
+    ("stall-timeout", "1m", "delivery", "stall_timeout", 60.0),
+]
+
+BAD = [
+    ("node-name", ""),
+    ("node-name", "two words"),
+    ("node-name", "a@b"),
+    ("node-name", "n" * 65),
+    ("node-name", "broken\udcff"),
+    ("node-name", "two\nlines"),
+    ("state-dir", __file__),
+    ("drain-timeout", "0s"),
+    ("drain-timeout", "10"),
+    ("max-line", "63"),
+    ("max-line", "17MiB"),
+    ("max-line", "64kb"),
+    ("max-peers", "-1"),
+    ("max-peers", "many"),
+    ("max-addresses", "1.5"),
+    ("max-joins", "1KiB"),
+    ("login-timeout", "0s"),
+    ("login-timeout", "soon"),
+    ("on-name-taken", "Reject"),
+    ("on-name-taken", ""),
+    ("outbox-bytes", "100KiB"),
+    ("outbox-bytes", "lots"),
+    ("direct-patience", "-5s"),
+    ("direct-patience", "5"),
+    ("topic-patience", "never"),
+    ("topic-overflow", "drop"),
+    ("stall-timeout", "5s"),
+    ("stall-timeout", "0s"),
+    ("stall-timeout", "30"),
+]
+
+
+def parsed(*words: str) -> Options:
+    options = Options()
+    options.parseOptions(list(words))
+    return options
+
+
+def ends_with(status: int, capfd: pytest.CaptureFixture[str], call: Callable[..., object], *arguments: object) -> str:
+    """What is said, which must be one line on standard error, and no traceback, before the process ends so."""
+    with pytest.raises(SystemExit) as raised:
+        call(*arguments)
+    assert raised.value.code == status
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert error.startswith("nettool: ")
+    assert error.endswith("\n")
+    assert error.count("\n") == 1
+    return error
+
+
+# --- options
+
+
+@pytest.mark.parametrize(("option", "text", "group", "field", "value"), GOOD, ids=lambda value: ascii(value)[:30])
+def test_an_option_becomes_a_setting(option: str, text: str, group: str, field: str, value: object) -> None:
+    options = parsed(f"--{option}", text)
+    assert getattr(getattr(options.settings, group), field) == value
+    assert parsed(f"--{option}={text}").settings == options.settings
+
+
+@pytest.mark.parametrize(("option", "text"), BAD, ids=lambda value: ascii(value)[:30])
+def test_a_bad_value_ends_the_process_with_one_line_that_names_the_option(
+    option: str, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = ends_with(78, capfd, parsed, f"--{option}={text}")
+    assert f"{option}: expected " in said
+
+
+def test_every_option_has_a_good_and_a_bad_value_here() -> None:
+    assert {option for option, *_ in GOOD} == {option for option, _ in BAD} == {option for option, *_ in TABLE}
+
+
+def test_every_field_of_the_settings_has_an_option() -> None:
+    fields = {
+        (group, field) for group in ("node", "peers", "delivery") for field in getattr(Settings(), group).__slots__
+    }
+    assert {(group, field) for _, group, field, _, _ in TABLE} == fields
+
+
+def test_without_options_everything_is_as_by_default_but_the_name_which_is_the_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "alpha.example.org")
+    settings = parsed().settings
+    assert settings.node.name == b"alpha"
+    assert (settings.peers, settings.delivery) == (Settings().peers, Settings().delivery)
+    assert parsed().listen == []
+
+
+@pytest.mark.parametrize("host", ["", ".", "h" * 65, "two words", "a:b"])
+def test_a_host_whose_name_cannot_be_a_nodes_has_a_node_nevertheless(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert parsed().settings.node.name == b"node"
+
+
+def test_a_directory_can_be_the_state_directory(tmp_path: Path) -> None:
+    assert parsed("--state-dir", str(tmp_path)).settings.node.state_dir == str(tmp_path)
+
+
+def test_every_mistake_is_told_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    said = ends_with(78, capfd, parsed, "--max-line=x", "--login-timeout=y", "--on-name-taken=z")
+    assert [said.count(f"{option}: ") for option in ("max-line", "login-timeout", "on-name-taken")] == [1, 1, 1]
+    said = ends_with(78, capfd, parsed, "--max-line=1", "--login-timeout=0s")
+    assert [said.count(f"{option}: ") for option in ("max-line", "login-timeout")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--nonsense=1"], "--nonsense"),
+        (["--max-line"], "--max-line"),
+        (["word"], "'word'"),
+        (["--max-line=64", "word", "other"], "'word'"),
+        (["two\nlines"], "'two\\nlines'"),
+    ],
+)
+def test_what_is_no_option_ends_the_process_with_one_line(
+    words: list[str], named: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert named in ends_with(78, capfd, parsed, *words)
+
+
+def test_listen_may_be_given_several_times() -> None:
+    assert parsed("--listen", "tcp:1", "--listen=unix:/tmp/x").listen == ["tcp:1", "unix:/tmp/x"]
+
+
+def test_the_version_is_the_packages(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parsed("--version")
+    assert raised.value.code == 0
+    assert capfd.readouterr().out == f"nettool {nettool.__version__}\n"
+
+
+def test_help_names_every_option_and_its_default() -> None:
+    text = " ".join(str(Options()).split())
+    for option, _, _, _, explained in TABLE:
+        assert f"--{option}=" in text
+        assert "[default:" in explained
+    assert "--listen=" in text
+
+
+# --- the node that is built
+
+
+def test_a_node_is_made_of_named_services() -> None:
+    reactor = MemoryReactorClock()
+    node = makeService(parsed("--listen", "tcp:1", "--listen", r"tcp:2:interface=\:\:1"), reactor)
+    assert IService.providedBy(node)
+    assert node.name == "nettool"
+    assert [service.name for service in node] == ["listener 1", "listener 2"]
+    assert node.getServiceNamed("listener 2") is list(node)[1]
+    assert reactor.tcpServers == [], "it listens when it is started"
+
+
+def test_without_a_listener_it_listens_on_the_loopback_only() -> None:
+    reactor = MemoryReactorClock()
+    start(makeService(parsed(), reactor))
+    ((port, _, backlog, interface),) = reactor.tcpServers
+    assert (port, interface) == (6388, "127.0.0.1")
+    assert backlog >= 1000, "a storm of connections is not to wait on retransmits"
+
+
+def test_a_backlog_that_is_asked_for_is_kept() -> None:
+    reactor = MemoryReactorClock()
+    start(makeService(parsed("--listen", "tcp:1:backlog=7"), reactor))
+    assert reactor.tcpServers[0][2] == 7
+
+
+def start(node: NodeService) -> NodeService:
+    node.privilegedStartService()
+    node.startService()
+    return node
+
+
+def stopped(node: NodeService, reactor: MemoryReactorClock) -> None:
+    """Stop the node, which has nobody to wait for."""
+    done: list[object] = []
+    node.stopService().addCallback(done.append)
+    reactor.advance(0)
+    assert done == [None]
+
+
+def test_every_listener_has_the_same_peers() -> None:
+    reactor = MemoryReactorClock()
+    node = start(makeService(parsed("--listen", "tcp:1", "--listen", "unix:/run/nettool.sock"), reactor))
+    assert reactor.tcpServers[0][1] is node.peers
+    assert reactor.unixServers[0][:2] == ("/run/nettool.sock", node.peers)
+    assert [service.where for service in node if isinstance(service, Listener)] == [
+        "tcp:0.0.0.0:1",
+        "unix:/run/nettool.sock",
+    ]
+    stopped(node, reactor)
+
+
+def test_a_node_whose_privileged_start_nobody_called_listens_too() -> None:
+    reactor = MemoryReactorClock()
+    node = makeService(parsed("--listen", "tcp:1"), reactor)
+    listener = next(iter(node))
+    assert isinstance(listener, Listener)
+    assert listener.where == "tcp:1"
+    node.startService()
+    assert [port for port, *_ in reactor.tcpServers] == [1]
+    stopped(node, reactor)
+    assert listener.port is None
+    stopped(node, reactor)
+
+
+def test_two_nodes_live_side_by_side_and_know_nothing_of_each_other() -> None:
+    reactor = PollingReactor()
+    nodes = [start(makeService(parsed("--node-name", name, "--listen", "tcp:1"), reactor)) for name in ("one", "two")]
+    alices = [MemoryPeer(node.peers, reactor).login(b"alice", node.live.node.name) for node in nodes]
+    bob = MemoryPeer(nodes[1].peers, reactor).login(b"bob", b"two")
+    assert alices[0].ask(b"bob: hi", b"/who") == [b"error no-such-peer: bob", b"peer alice", b"ok who 1"]
+    assert alices[1].ask(b"bob@two: hi", b"bob@one: hi") == [b"error no-such-peer: bob@one"]
+    assert bob.hear() == [b"from alice: hi"]
+    assert [node.broker.snapshot().accepted for node in nodes] == [0, 1]
+    alices[0].vanish()
+    stopped(nodes[0], reactor)
+    assert alices[1].ask(b"/ping") == [b"pong"]
+
+
+def test_a_reactor_that_is_brought_along_is_all_that_is_touched() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    reactor = MemoryReactorClock()
+    node = start(makeService(parsed("--listen", "tcp:1"), reactor))
+    assert not [service for service in node if isinstance(service, Signals)]
+    assert reactor.whenRunningHooks == []
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    stopped(node, reactor)
+
+
+def test_without_one_the_node_has_the_processs_reactor_and_signals() -> None:
+    node = makeService(parsed("--listen", "tcp:1"))
+    assert node.peers.clock is process_reactor
+    assert [service.name for service in node] == ["listener 1", "signals"]
+
+
+# --- endpoints that cannot be used
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "nonsense",
+        "nonsense:1",
+        "tcp",
+        "tcp:",
+        "tcp:x",
+        "tcp:1:nonsense=2",
+        "unix",
+        "ssl:1:privateKey=/none.pem",
+        ":",
+    ],
+)
+def test_an_endpoint_that_is_none_ends_the_process_with_one_line(
+    endpoint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reactor = MemoryReactorClock()
+    said = ends_with(78, capfd, makeService, parsed("--listen", "tcp:1", "--listen", endpoint), reactor)
+    assert said.startswith(f"nettool: listen: {endpoint!r} is not an endpoint that can be used")
+    assert reactor.tcpServers == [], "it is found before anything listens"
+
+
+class TakenReactor(MemoryReactorClock):
+    """A reactor on whose second port somebody else listens already."""
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if port == 2:
+            raise CannotListenError(interface, port, OSError(98, "Address already in use"))
+        return super().listenTCP(port, factory, backlog, interface)
+
+
+def test_an_address_in_use_ends_the_process_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    node = makeService(parsed("--listen", "tcp:1", "--listen", "tcp:2:interface=127.0.0.1"), TakenReactor())
+    said = ends_with(69, capfd, node.privilegedStartService)
+    assert "listen: " in said
+    assert "127.0.0.1:2" in said
+    assert "in use" in said
+
+
+def test_a_unix_socket_that_cannot_be_bound_ends_the_process_with_one_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "none" / "socket"
+    node = makeService(parsed("--listen", f"unix:{path}"), process_reactor)
+    assert str(path) in ends_with(69, capfd, node.privilegedStartService)
+
+
+# --- signals
+
+
+@pytest.fixture
+def _signals_put_back() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class SignalledReactor(MemoryReactorClock):
+    """A reactor that does at once what a signal's handler asks it to."""
+
+    def callFromThread(self, call: Callable[..., None], *arguments: object) -> None:
+        call(*arguments)
+
+
+@pytest.mark.usefixtures("_signals_put_back")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_stops_the_reactor_and_the_second_cuts_the_drain_short(number: int) -> None:
+    reactor = SignalledReactor()
+    node = makeService(parsed("--listen", "tcp:1"), reactor)
+    signals = Signals(reactor, node)
+    signals.startService()
+    reactor.callWhenRunning(lambda: None)
+    for call, arguments, keywords in reactor.whenRunningHooks:
+        call(*arguments, **keywords)
+    os.kill(os.getpid(), number)
+    assert reactor.hasStopped
+    peer = MemoryPeer(node.peers, PollingReactor())
+    assert peer.is_connected
+    os.kill(os.getpid(), number)
+    assert node.peers.connections == {peer.protocol}
+    assert not peer.is_connected
+    assert not isinstance(node.stopService(), int)
+
+
+def test_stopping_is_done_when_every_connection_has_ended() -> None:
+    reactor = PollingReactor()
+    node = start(makeService(parsed("--node-name=node1", "--listen", "tcp:1"), reactor))
+    peer = MemoryPeer(node.peers, reactor).login(b"alice")
+    ended: Deferred[None] = node.stopService()
+    assert peer.hear() == [b"bye shutdown"]
+    assert not ended.called
+    peer.half_close()
+    assert ended.called

@@ -1,0 +1,1 @@
+"""Bytes to lines and messages, and back: plain functions, so plain pytest, tables and Hypothesis."""
