@@ -279,7 +279,6 @@ def test_a_reactor_that_is_brought_along_is_all_that_is_touched() -> None:
     reactor = MemoryReactorClock()
     node = start(makeService(parsed("--listen", "tcp:1"), reactor))
     assert not [service for service in node if isinstance(service, Signals)]
-    assert reactor.whenRunningHooks == []
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
     stopped(node, reactor)
 
@@ -318,11 +317,13 @@ def test_an_endpoint_that_is_none_ends_the_process_with_one_line(
 
 
 class TakenReactor(MemoryReactorClock):
-    """A reactor on whose second port somebody else listens already."""
+    """A reactor on whose second port somebody else listens already, and where numbers of ports end, as they do."""
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         if port == 2:
             raise CannotListenError(interface, port, OSError(98, "Address already in use"))
+        if port > 65535:
+            raise OverflowError("bind(): port must be 0-65535.")
         return super().listenTCP(port, factory, backlog, interface)
 
 
@@ -340,6 +341,15 @@ def test_a_unix_socket_that_cannot_be_bound_ends_the_process_with_one_line(
     path = tmp_path / "none" / "socket"
     node = makeService(parsed("--listen", f"unix:{path}"), process_reactor)
     assert str(path) in ends_with(69, capfd, node.privilegedStartService)
+
+
+def test_a_port_that_cannot_be_ends_the_process_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    def build_and_bind() -> None:
+        makeService(parsed("--listen", "tcp:65536:interface=127.0.0.1"), TakenReactor()).privilegedStartService()
+
+    said = ends_with(78, capfd, build_and_bind)
+    assert "listen: " in said
+    assert "65536" in said
 
 
 # --- signals

@@ -281,6 +281,8 @@ class Pump:
             self._timer.cancel()
         self._timer = None
         self._waiting = None
+        if not self.outbox.blocked:
+            self.outbox.block()
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.unregisterProducer()

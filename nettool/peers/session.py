@@ -86,7 +86,7 @@ class Session:
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes came in."""
-        if self.phase in _OVER:
+        if self.over:
             return
         self._cutter.max_line = self._live.peers.max_line
         pieces = self._cutter.feed(data)
@@ -99,7 +99,7 @@ class Session:
         """The peer has said all it will; what it gets is another matter."""
         if self._left:
             self._end_came = True
-        elif self.phase not in _OVER:
+        elif not self.over:
             rest = self._cutter.finish()
             if rest:
                 self._broker.refuse(self, ErrorCode.BAD_LINE, rest[:EXCERPT], now)
@@ -115,16 +115,21 @@ class Session:
                 self.end_of_input(now)
 
     @property
+    def over(self) -> bool:
+        """Whether nothing that it says counts any more."""
+        return self.phase is Phase.LEAVING or self.phase is Phase.GONE
+
+    @property
     def wants_input(self) -> bool:
         """Whether there is no reason not to read on."""
-        if self.phase in _OVER:
+        if self.over:
             return True
         return not self._gates and not self._left and self.phase is not Phase.WAITING
 
     def _work_off(self, pieces: list[bytes | None], now: float) -> None:
         """Go through blocks until all is done, or there is a reason to stop in the middle."""
         for index, piece in enumerate(pieces):
-            if self.phase in _OVER:
+            if self.over:
                 return
             rest = (
                 piece if self._must_stop(now) else self._too_long(now) if piece is TOO_LONG else self._block(piece, now)
@@ -138,7 +143,7 @@ class Session:
         if self.phase is Phase.READY and self._broker.routing.route_block(self, block, now):
             return b""
         lines, at = cut(block), 0
-        while at < len(lines) and self.phase not in _OVER:
+        while at < len(lines) and not self.over:
             if self._must_stop(now):
                 return b"".join(lines[at:])
             if self.phase is Phase.READY:
@@ -269,7 +274,7 @@ class Session:
 
     def wait_for(self, gate: IGate) -> None:
         """See `ISender`."""
-        if self.phase in _OVER:
+        if self.over:
             gate.forget(self)
             return
         if self._gates is None:
@@ -297,7 +302,7 @@ class Session:
 
     def too_slow(self, limit: float, now: float) -> None:
         """It has not read for so many seconds: it is told if its transport takes it, and what is queued goes back."""
-        if not self.outbox.blocked and self.phase not in _OVER:
+        if not self.outbox.blocked and not self.over:
             self._refuse_and_close(ErrorCode.SLOW_CONSUMER, decimal(limit), now)
             return
         if self.closing is None:
@@ -334,8 +339,6 @@ class Session:
         self._broker.refuse(self, code, detail, now)
         self.close(CloseReason(code.value), self._live.node.drain_timeout, now)
 
-
-_OVER = frozenset((Phase.LEAVING, Phase.GONE))
 
 _HANDLERS: dict[type, Callable[[Session, Any, float], None]] = {
     requests.Join: Session._join,

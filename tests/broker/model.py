@@ -118,7 +118,6 @@ class Street:
 
     def end_turn(self) -> None:
         """Whatever was put off is done: calls in their order, then one flush for each outbox."""
-        self.has_time = True
         calls, self.soon = self.soon, []
         for call in calls:
             call()

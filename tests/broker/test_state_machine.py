@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox import backlog, queue
@@ -239,11 +239,12 @@ class Node(RuleBasedStateMachine):
             peer.written += lines
             self.street.has_time = not stop
             peer.connection.says(*lines)
+            self.street.has_time = True
 
     @rule(index=st.integers(0, 5), topic=st.sampled_from(TOPICS), joins=st.sampled_from([True, True, False]))
     def join_or_leave(self, index: int, topic: bytes, joins: bool) -> None:
         peer = self.some(index, speaks=True)
-        if peer is not None and self.street.has_time:
+        if peer is not None:
             word = b"join" if joins else b"leave"
             peer.connection.says(b"/" + word + b" " + topic)
             peer.answers.append(b"ok " + word + b" " + topic)
@@ -252,7 +253,7 @@ class Node(RuleBasedStateMachine):
     @rule(index=st.integers(0, 5), command=st.sampled_from([b"watch", b"unwatch", b"ping"]))
     def ask(self, index: int, command: bytes) -> None:
         peer = self.some(index, speaks=True)
-        if peer is not None and self.street.has_time:
+        if peer is not None:
             peer.connection.says(b"/" + command)
             peer.answers.append(b"pong" if command == b"ping" else b"ok " + command)
 
@@ -264,7 +265,7 @@ class Node(RuleBasedStateMachine):
                 peer.connection.vanishes()
             return
         peer = self.some(index, speaks=True)
-        if peer is None or not self.street.has_time:
+        if peer is None:
             return
         if how == "quit":
             peer.connection.says(b"/quit", b"a: is not said any more")
@@ -595,8 +596,6 @@ class Node(RuleBasedStateMachine):
         assert all(copy.reason in {reason.value for reason in ReturnReason} | {b""} for copy in self.copies.values())
 
 
-TestNode = Node.TestCase
-_profile = hypothesis_settings()
-TestNode.settings = hypothesis_settings(
-    max_examples=max(60, _profile.max_examples // 2), stateful_step_count=_profile.stateful_step_count
-)
+def test_whatever_peers_do_each_copy_ends_once_in_order_and_nobody_waits_without_a_reason() -> None:
+    profile = hypothesis_settings()
+    run_state_machine_as_test(Node, settings=hypothesis_settings(max_examples=profile.max_examples * 3 // 5))

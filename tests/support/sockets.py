@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from errno import EWOULDBLOCK
+from errno import ECONNRESET, EPIPE, EWOULDBLOCK
 from itertools import count
 from math import inf
 from typing import Any
@@ -131,7 +131,7 @@ class SlowSocket:
 
     def recv(self, size: int) -> bytes:
         if self._gone:
-            raise ConnectionResetError
+            raise ConnectionResetError(ECONNRESET, "reset by the peer")
         if not self.readable:
             raise BlockingIOError(EWOULDBLOCK, "nothing to read")
         data = bytes(self._input[:size])
@@ -140,7 +140,7 @@ class SlowSocket:
 
     def send(self, data: Any) -> int:
         if self._gone:
-            raise BrokenPipeError
+            raise BrokenPipeError(EPIPE, "reset by the peer")
         assert not self.end_sent, "written to after its end"
         size = int(min(self.room, len(data)))
         if not size:
