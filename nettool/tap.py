@@ -194,6 +194,7 @@ def makeService(options: Options, reactor: Any = None) -> NodeService:
     node = NodeService(options.settings, reactor)
     for number, description in enumerate(options.listen or [DEFAULT_LISTEN], 1):
         try:
+            _check_port(description)
             endpoint = serverFromString(reactor, _with_backlog(description))
         except Exception as error:  # whatever the endpoint's parser, or the files that it names, bring about
             _end(EX_CONFIG, f"listen: {description!r} is not an endpoint that can be used: {_reason(error)}")
@@ -226,7 +227,7 @@ class NodeService(MultiService):
         """Bind all listeners, or end the process with one line that says which could not be."""
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
             _end(EX_UNAVAILABLE, f"listen: {error}")
 
@@ -334,6 +335,13 @@ class Signals(Service):
         else:
             self._stopping = True
             self._reactor.stop()
+
+
+def _check_port(description: str) -> None:
+    """Refuse a port that there is not: Twisted would fail with it only when it binds, and with a traceback."""
+    port = description.split(":")[1:2]
+    if port and port[0].removeprefix("port=").isdigit() and int(port[0].removeprefix("port=")) > 65535:
+        raise ValueError("a port is at most 65535")
 
 
 def _with_backlog(description: str) -> str:

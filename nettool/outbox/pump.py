@@ -261,6 +261,9 @@ class Pump:
 
     def when_empty(self, call: Callable[[], None]) -> None:
         """Call this, once, when all that is in the outbox has gone, and the transport's buffer too."""
+        if self._transport is None:
+            self._turn.soon(call)
+            return
         if self._waiting is None:
             self._waiting = []
         self._waiting.append(call)

@@ -109,12 +109,19 @@ class PeerFactory(Factory):
             connection.abort()
 
     async def _flush(self, seconds: float) -> None:
-        """Wait until every outbox that is not closed has been empty once, or so many seconds."""
-        self._unflushed = {c for c in self.connections if c.session.outbox.closed is None}
-        for connection in tuple(self._unflushed):
-            connection.when_flushed(self._one_flushed)
-        self.turn.run()
-        await self._until(lambda: not self._unflushed, seconds)
+        """Wait until every outbox that is not closed is empty, or so many seconds."""
+        end = self.clock.seconds() + seconds
+        while True:
+            waiting = {c for c in self.connections if c.session.outbox.closed is None}
+            self._unflushed = set(waiting)
+            for connection in waiting:
+                connection.when_flushed(self._one_flushed)
+            self.turn.run()
+            await self._until(lambda: not self._unflushed, end - self.clock.seconds())
+            # What comes back from one that ended meanwhile is on its way to those that were flushed before.
+            self.turn.run()
+            if self.clock.seconds() >= end or all(c.session.outbox.empty for c in waiting & self.connections):
+                return
 
     def _one_flushed(self, connection: PeerProtocol) -> None:
         self._unflushed.discard(connection)

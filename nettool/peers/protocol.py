@@ -94,6 +94,8 @@ class PeerProtocol(Protocol):
         """Our writing side is closed, and all that was written has gone to the kernel."""
         self._guard(self.session.ended, ReturnReason.DISCONNECTED)
         self.factory.turn.schedule()
+        if self._input_ended:
+            self._transport.loseConnection()
 
     def connectionLost(self, reason: Failure = Failure(ConnectionAborted())) -> None:  # noqa: B008
         """Both sides are closed."""
@@ -127,10 +129,12 @@ class PeerProtocol(Protocol):
         """See `IShell`."""
         if self._lost:
             return
-        self._set_timer(seconds, self.abort)
         if not self._closing:
             self._closing = True
+            self._set_timer(seconds, self.abort)
             self._pump.when_empty(self._flushed)
+        elif self._timer is None or self._timer.getTime() > self.factory.clock.seconds() + seconds:
+            self._set_timer(seconds, self.abort)
 
     def abort(self) -> None:
         """See `IShell`."""
@@ -188,7 +192,7 @@ class PeerProtocol(Protocol):
         try:
             call(*arguments, self.factory.clock.seconds())
         except Exception:
-            self._log.failure("the session of {name} failed", name=self.who)
+            self._log.failure("the session of {name} at {peer} failed", name=self.who, peer=self._transport.getPeer())
             self.factory.broke()
             self.session.closing = CloseReason.BROKEN
             self.session.ended(ReturnReason.DISCONNECTED, self.factory.clock.seconds())

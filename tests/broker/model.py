@@ -159,6 +159,7 @@ class Connection:
         """The connection is gone, whoever found out."""
         self._aborted = False
         self._writes = inf
+        self._moved_at = street.now
         self._patience_due = inf
         self._closes_at = inf
         self.session = Session(street.broker, street.live, self)
@@ -180,6 +181,7 @@ class Connection:
         """Its transport takes so many writes."""
         self._writes = writes
         if self.outbox.blocked and not self._aborted and not self.dead and self.outbox.closed is None:
+            self._moved_at = self.street.now
             self.outbox.unblock()
             self.flush()
             self.outbox.made_room()
@@ -201,9 +203,15 @@ class Connection:
         return self.session.phase is Phase.READY
 
     @property
+    def gone(self) -> bool:
+        """Whether nothing more can be written to it, which frees its name."""
+        return self.session.phase is Phase.GONE
+
+    @property
     def too_slow(self) -> bool:
         """Whether the stall timeout could find it too slow."""
-        return not self.dead and self.outbox.blocked and (self.outbox.full or self.closing)
+        stalled = self.street.now - self._moved_at >= self.street.live.delivery.stall_timeout
+        return not self.gone and stalled and self.outbox.blocked and (self.outbox.full or self.closing)
 
     def give_up(self) -> None:
         """What the pump does when it has found it too slow."""
@@ -251,6 +259,7 @@ class Connection:
             self.got += chunk
             self._writes -= 1
             if self._writes <= 0:
+                self._moved_at = self.street.now
                 self.outbox.block()
 
     def watch(self) -> None:

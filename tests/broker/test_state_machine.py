@@ -32,6 +32,7 @@ ODD = [b"nobody", b"a@node1", b"bo@node2", b"#t//", b"@node1", b"a@"]
 LINES_OF_A_READ = 6
 COPY = 120
 """Bytes that a copy takes at most, as it is delivered or given back."""
+STALL_TIMEOUT = 12.0
 CHUNK = 400
 """Instead of 256 KiB, so that batches larger than a chunk, and chunks of several batches, come up."""
 
@@ -130,11 +131,13 @@ class Node(RuleBasedStateMachine):
             super().teardown()
 
     @initialize(
-        outbox_bytes=st.sampled_from([128, 700, 1500, 4000, 0]),
-        direct_patience=st.sampled_from([5.0, 0.0, inf]),
-        topic_patience=st.sampled_from([0.1, 0.0, inf]),
+        outbox_bytes=st.sampled_from([128, 700, 1500, 128, 700, 1500, 4000, 0]),
+        direct_patience=st.sampled_from([1.0, 1.0, 0.0, inf]),
+        topic_patience=st.sampled_from([0.1, 0.1, 0.0, inf]),
         overflow=st.sampled_from([TopicOverflow.DROP_OLDEST, TopicOverflow.DROP_OLDEST, TopicOverflow.DISCONNECT]),
         taken=st.sampled_from(OnNameTaken),
+        heard=st.lists(st.sets(st.sampled_from(TOPICS), min_size=1), min_size=4, max_size=4),
+        stopped=st.lists(st.booleans(), min_size=4, max_size=4),
     )
     def start(
         self,
@@ -143,8 +146,10 @@ class Node(RuleBasedStateMachine):
         topic_patience: float,
         overflow: TopicOverflow,
         taken: OnNameTaken,
+        heard: list[set[bytes]],
+        stopped: list[bool],
     ) -> None:
-        delivery = Delivery(outbox_bytes, direct_patience, topic_patience, overflow)
+        delivery = Delivery(outbox_bytes, direct_patience, topic_patience, overflow, STALL_TIMEOUT)
         self.delivery = delivery
         self.taken = taken
         self.street = Street(
@@ -153,8 +158,14 @@ class Node(RuleBasedStateMachine):
         broker = self.street.broker
         broker.routing = routing = Observed(broker.directory, broker.ledger, self.street.live)
         routing.told = self.was_routed
-        for name in NAMES[:3]:
+        for number, name in enumerate(NAMES):
             self.log_in(name)
+            for topic in sorted(heard[number]):
+                self.join(self.peers[number], topic, True)
+        self.street.settle()
+        for number in range(len(NAMES)):
+            if stopped[number]:
+                self.stop_reading(number)
 
     # What peers do
 
@@ -164,13 +175,11 @@ class Node(RuleBasedStateMachine):
         return found[index % len(found)] if found else None
 
     def alive(self, peer: Peer) -> bool:
-        return not peer.connection.dead
+        return not peer.connection.gone
 
     def speaks(self, peer: Peer) -> bool:
         return peer.here and peer.connection.reads_input and peer.connection.session.wants_input
 
-    @precondition(lambda self: not self.stopped and sum(map(self.alive, self.peers)) < 6)
-    @rule(name=st.sampled_from(NAMES))
     def log_in(self, name: bytes) -> None:
         connection = self.street.connect()
         peer = Peer(connection)
@@ -213,6 +222,25 @@ class Node(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.stopped)
     @rule(
+        reads=st.lists(
+            st.tuples(st.integers(0, 5), st.sampled_from(ADDRESSES), st.integers(1, LINES_OF_A_READ)),
+            min_size=3,
+            max_size=8,
+        ),
+        turns=st.booleans(),
+        seconds=st.sampled_from([0.0, 0.0, 0.06, 0.7]),
+    )
+    def everybody_sends(self, reads: list[tuple[int, bytes, int]], turns: bool, seconds: float) -> None:
+        for index, address, amount in reads:
+            self.write(index, [address + b": " + self.text(20) for _ in range(amount)], False)
+            if turns:
+                self.street.end_turn()
+            self.holds()
+            self.street.pass_time(seconds)
+            self.holds()
+
+    @precondition(lambda self: not self.stopped)
+    @rule(
         index=st.integers(0, 5),
         lines=st.lists(
             st.tuples(
@@ -241,37 +269,59 @@ class Node(RuleBasedStateMachine):
             peer.connection.says(*lines)
             self.street.has_time = True
 
-    @rule(index=st.integers(0, 5), topic=st.sampled_from(TOPICS), joins=st.sampled_from([True, True, False]))
-    def join_or_leave(self, index: int, topic: bytes, joins: bool) -> None:
-        peer = self.some(index, speaks=True)
-        if peer is not None:
-            word = b"join" if joins else b"leave"
-            peer.connection.says(b"/" + word + b" " + topic)
-            peer.answers.append(b"ok " + word + b" " + topic)
-            (peer.topics.add if joins else peer.topics.discard)(topic)
-
-    @rule(index=st.integers(0, 5), command=st.sampled_from([b"watch", b"unwatch", b"ping"]))
-    def ask(self, index: int, command: bytes) -> None:
-        peer = self.some(index, speaks=True)
-        if peer is not None:
-            peer.connection.says(b"/" + command)
-            peer.answers.append(b"pong" if command == b"ping" else b"ok " + command)
-
-    @rule(index=st.integers(0, 5), how=st.sampled_from(["quit", "end of input", "lost"]))
-    def leave(self, index: int, how: str) -> None:
-        if how == "lost":
-            peer = self.some(index, alive=True)
-            if peer is not None:
-                peer.connection.vanishes()
-            return
+    @precondition(lambda self: not self.stopped)
+    @rule(
+        index=st.integers(0, 5),
+        topic=st.sampled_from(TOPICS),
+        what=st.sampled_from(["join", "join", "leave", "watch", "unwatch", "ping"]),
+    )
+    def command(self, index: int, topic: bytes, what: str) -> None:
         peer = self.some(index, speaks=True)
         if peer is None:
             return
-        if how == "quit":
-            peer.connection.says(b"/quit", b"a: is not said any more")
+        if what in ("join", "leave"):
+            self.join(peer, topic, what == "join")
         else:
-            peer.connection.session.end_of_input(self.street.now)
-        assert not peer.here
+            peer.connection.says(b"/" + what.encode())
+            peer.answers.append(b"pong" if what == "ping" else b"ok " + what.encode())
+
+    def join(self, peer: Peer, topic: bytes, joins: bool) -> None:
+        word = b"join" if joins else b"leave"
+        peer.connection.says(b"/" + word + b" " + topic)
+        peer.answers.append(b"ok " + word + b" " + topic)
+        (peer.topics.add if joins else peer.topics.discard)(topic)
+
+    @rule(
+        index=st.integers(0, 5),
+        name=st.sampled_from(NAMES),
+        how=st.sampled_from(
+            ["log in", "log in", "take over", "quit", "end of input", "lost", "give up waiting", "stall", "shut down"]
+        ),
+    )
+    def come_or_go(self, index: int, name: bytes, how: str) -> None:
+        peer = self.some(index, alive=True) if how == "lost" else self.some(index, speaks=True)
+        free = [name for name in NAMES if name not in self.holders]
+        slow = [peer for peer in self.peers if peer.connection.too_slow]
+        room = not self.stopped and sum(map(self.alive, self.peers)) < 6
+        match how:
+            case "log in" if free and room:
+                self.log_in(free[0])
+            case "take over" if room:
+                self.log_in(name)
+            case "quit" if peer is not None:
+                peer.connection.says(b"/quit", b"a: is not said any more")
+                assert not peer.here
+            case "end of input" if peer is not None:
+                peer.connection.session.end_of_input(self.street.now)
+                assert not peer.here
+            case "lost" if peer is not None:
+                peer.connection.vanishes()
+            case "give up waiting" if name in self.heirs:
+                self.heirs[name].connection.vanishes()
+            case "stall" if slow:
+                slow[index % len(slow)].connection.give_up()
+            case "shut down" if index == 5 and self.number > 60 and not self.stopped:
+                self.shut_down()
 
     @rule(index=st.integers(0, 5))
     def stop_reading(self, index: int) -> None:
@@ -285,29 +335,18 @@ class Node(RuleBasedStateMachine):
         if peer is not None:
             peer.connection.reads(writes)
 
-    @rule(seconds=st.sampled_from([0.05, 0.1, 0.5, 2.0, 5.0]))
+    @rule(seconds=st.sampled_from([0.06, 0.1, 0.7, 2.0, 8.0]))
     def pass_time(self, seconds: float) -> None:
         self.street.pass_time(seconds)
 
-    @rule()
-    def end_turn(self) -> None:
-        self.street.end_turn()
-
-    @rule()
-    def settle(self) -> None:
-        self.street.settle()
-
-    @rule(index=st.integers(0, 5))
-    def stall(self, index: int) -> None:
-        slow = [peer for peer in self.peers if peer.connection.too_slow]
-        if slow:
-            slow[index % len(slow)].connection.give_up()
-
-    @precondition(lambda self: not self.stopped and self.number > 40)
-    @rule(flush=st.booleans())
-    def shut_down(self, flush: bool) -> None:
-        if flush:
+    @rule(all_of_them=st.booleans())
+    def end_turn(self, all_of_them: bool) -> None:
+        if all_of_them:
             self.street.settle()
+        else:
+            self.street.end_turn()
+
+    def shut_down(self) -> None:
         self.stopped = True
         self.street.broker.shut_down(self.street.now)
         for peer in self.peers:
@@ -364,7 +403,7 @@ class Node(RuleBasedStateMachine):
 
     def names_are_held_by_connections(self) -> None:
         for name, holder in list(self.holders.items()):
-            if not holder.connection.dead and holder.connection.session.phase is not Phase.GONE:
+            if not holder.connection.gone:
                 continue
             del self.holders[name]
             heir = self.heirs.pop(name, None)
@@ -437,7 +476,7 @@ class Node(RuleBasedStateMachine):
             return
         assert news[DropReason.LAGGED] + news[DropReason.HEARER_GONE] == len(topic)
         assert news[DropReason.SENDER_GONE] + news[DropReason.RETURN_OVERFLOW] == len(lost - topic)
-        assert news[DropReason.LAGGED] >= sum(not copy.receiver.connection.dead for copy in topic)
+        assert news[DropReason.LAGGED] >= sum(not copy.receiver.connection.gone for copy in topic)
         assert news[DropReason.RETURN_OVERFLOW] >= len(of_peers_here)
         for copy in of_peers_here:
             copy.sender.returns_lost += 1
@@ -448,7 +487,7 @@ class Node(RuleBasedStateMachine):
             if line.startswith(b"from "):
                 copy = self.copies[peer, line]
                 assert copy.place > peer.last_place, f"{line!r} comes too late"
-                if self.delivery.topic_overflow is TopicOverflow.DROP_OLDEST:
+                if self.delivery.topic_overflow is TopicOverflow.DROP_OLDEST and not self.stopped:
                     lost = Counter(
                         c.sent.address for c in peer.due[: copy.place] if c.sent.topic and c.end is End.DROPPED
                     )
@@ -489,13 +528,13 @@ class Node(RuleBasedStateMachine):
     def answers_are_given(self, peer: Peer) -> None:
         connection = peer.connection
         queued = [line for b in connection.outbox.batches() for line in bytes(b.data).split(b"\n") if line]
-        if not connection.dead and connection.outbox.closed is None:
+        if connection.outbox.closed is None:
             lines = connection.heard + queued
             errors = tally(lines)
             assert {line: n for line, n in errors.items() if b" slow-consumer:" not in line} == dict(peer.errors)
             assert [line for line in lines if line.startswith((b"ok ", b"pong"))] == peer.answers
-        if peer.here and connection.outbox.empty:
-            assert peer.returns_told == peer.returns_lost
+        if peer.here and connection.outbox.empty and not self.stopped:
+            assert peer.returns_told == peer.returns_lost, (peer.name, peer.returns_told, peer.returns_lost)
             lost = Counter(c.sent.address for c in peer.due if c.sent.topic and c.end is End.DROPPED)
             assert lost == +Counter({t: n for t, n in peer.told.items() if t != b"/watch"})
 
@@ -517,9 +556,10 @@ class Node(RuleBasedStateMachine):
         for kind, lane in (("direct", waiting.direct), ("topic", waiting.topic)):
             batches, history = in_lanes[kind], peer.lanes[kind]
             full = lane.full_since is not None
-            if not any(isinstance(batch, backlog.Told) for batch in batches):
+            told = any(isinstance(batch, backlog.Told) for batch in batches)
+            if not told:
                 assert lane.held == sum(CHARGE + len(batch.data) for batch in batches)
-            assert full or not bound or lane.held < bound
+            assert full or not bound or lane.held < bound or told
             if full and history.since == inf:
                 history.since = self.street.now
             elif not full:
@@ -543,7 +583,10 @@ class Node(RuleBasedStateMachine):
         waiting = peer.connection.outbox.backlog
         assert waiting is not None
         lane = waiting.direct if kind == "direct" else waiting.topic
-        own = {batch.kind for batch in waiting.batches()} & {Kind.ANSWER, Kind.RETURNED}
+        own = any(
+            batch.kind in (Kind.ANSWER, Kind.RETURNED) and not isinstance(batch, backlog.Told)
+            for batch in waiting.batches()
+        )
         over = history.since + patience <= self.street.now
         if history.since == inf or over:
             assert not lane.gate.waiting
@@ -580,6 +623,7 @@ class Node(RuleBasedStateMachine):
     def everybody_reads_and_leaves(self) -> None:
         for peer in self.peers:
             peer.connection.reads()
+            self.holds()
         self.street.settle()
         self.holds()
         if not self.stopped:

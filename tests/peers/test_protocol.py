@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import Any
 
 import pytest
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
@@ -414,7 +414,9 @@ def test_senders_wait_for_a_full_outbox_as_long_as_patience_lasts(street: Memory
     street.pass_time(4.9)
     assert alice.hear() == []
     street.pass_time(0.1)
-    assert alice.hear() == [b"pong"]
+    *returned, pong = alice.hear()
+    assert all(line.startswith(b"returned bob queue-full: ") for line in returned)
+    assert pong == b"pong"
     assert alice.ask(b"bob: more") == [b"returned bob queue-full: more"]
     street.expect_balance()
 
@@ -452,6 +454,25 @@ def test_a_hearer_that_is_too_slow_for_topics_can_be_disconnected(street: Memory
     assert street.factory.closed == {CloseReason.SLOW_CONSUMER: 1}
     assert alice.ask(b"/who") == [b"peer alice", b"ok who 1"]
     street.expect_balance()
+
+
+def test_a_stalled_socket_that_takes_one_byte_when_it_is_tried_is_given_more_time() -> None:
+    street = MemoryStreet(outbox_bytes=64 * KIB, max_line=16 * KIB)
+    alice, bob = street.peers(b"alice", b"bob")
+    fill(alice, bob, b"bob")
+    for _ in range(5):
+        street.pass_time(29.9)
+        bob.end.room = 1  # of which a kernel says nothing
+        street.pass_time(0.1)
+        assert bob.is_connected
+        assert bob.end.room == 0
+    street.pass_time(30)
+    assert bob.was_cut_off
+
+
+def test_a_slow_socket_is_set_up_to_keep_little_in_the_kernel() -> None:
+    alice = MemoryStreet().peer(b"alice")
+    assert alice.end.options[socket.SOL_SOCKET, socket.SO_SNDBUF] == 512 * KIB
 
 
 # --- slices of time
@@ -536,17 +557,24 @@ def test_a_fault_is_logged_with_the_peers_name_and_address(
 def when_it_reads_on(street: MemoryStreet, alice: MemoryPeer) -> None:
     street.set(outbox_bytes=64 * KIB, max_line=16 * KIB)
     alice.stop_reading()
-    alice.say(*[b"/ping " + b"x" * 1000] * 1000, b"/who")
+    alice.say(*[b"/ping " + b"x" * 1000] * 1000, b"/nonsense")
     assert street.factory.faults == 0
     alice.take()
 
 
 def when_its_input_ends(street: MemoryStreet, alice: MemoryPeer) -> None:
-    alice.protocol.session.end_of_input = None
-    alice.half_close()
+    alice.send(b"rest")
+    alice.protocol.readConnectionLost()
+    street.pass_time(0)
 
 
-@pytest.mark.parametrize("when", [when_it_reads_on], ids=lambda when: when.__name__)
+def when_its_time_to_log_in_is_over(street: MemoryStreet, alice: MemoryPeer) -> None:
+    alice.vanish()
+    street.connect()
+    street.pass_time(100)
+
+
+@pytest.mark.parametrize("when", [when_it_reads_on, when_its_input_ends, when_its_time_to_log_in_is_over])
 def test_a_fault_at_another_moment_ends_only_that_session_too(
     street: MemoryStreet,
     monkeypatch: pytest.MonkeyPatch,
@@ -555,17 +583,30 @@ def test_a_fault_at_another_moment_ends_only_that_session_too(
 ) -> None:
     alice, bob = street.peers(b"alice", b"bob")
     with monkeypatch.context() as broken:
-        broken.setattr(street.broker.directory, "who", fail)
+        broken.setattr(street.broker, "refuse", fail)
         when(street, alice)
     assert len(logged_failures.flush(ZeroDivisionError)) == 1
     assert street.factory.faults == 1
+    assert street.factory.closed[CloseReason.BROKEN] == 1
     assert not alice.is_connected
+    assert bob.ask(b"/who") == [b"peer bob", b"ok who 1"]
+    assert street.factory.connections == {bob.protocol}
+
+
+def test_a_fault_while_a_connection_ends_leaves_nothing_connected(
+    street: MemoryStreet, monkeypatch: pytest.MonkeyPatch, logged_failures: Any
+) -> None:
+    alice, bob = street.peers(b"alice", b"bob")
+    with monkeypatch.context() as broken:
+        broken.setattr(street.broker, "peer_ended", fail)
+        alice.vanish()
+    assert logged_failures.flush(ZeroDivisionError)
+    assert street.factory.connections == {bob.protocol}
     assert bob.ask(b"/who") == [b"peer bob", b"ok who 1"]
 
 
-def test_a_transport_that_fails_harms_nobody_else(street: MemoryStreet, logged_failures: Any) -> None:
-    if not street.layered:
-        pytest.skip("a socket's own transport does not raise")
+def test_a_transport_that_fails_harms_nobody_else(logged_failures: Any) -> None:
+    street = MemoryStreet(layered=True)
     alice, bob, carol = street.peers(b"alice", b"bob", b"carol")
     bob.transport.write = fail
     alice.say(b"bob: hi", b"carol: hi", b"/ping")
@@ -573,7 +614,6 @@ def test_a_transport_that_fails_harms_nobody_else(street: MemoryStreet, logged_f
     assert carol.hear() == [b"from alice: hi"]
     assert alice.hear() == [b"pong"]
     assert alice.is_connected
-    assert isinstance(street.reactor, Clock)
 
 
 def test_nothing_is_left_when_all_have_gone(street: MemoryStreet) -> None:

@@ -127,6 +127,7 @@ def test_a_taken_name_is_told_and_closes_and_has_routed_nothing(room: Room) -> N
     second = room.stranger()
     assert second.ask(b"alice", b"bob: I am alice") == [b"error name-taken: alice", b"bye name-taken"]
     assert second.session.closing is CloseReason.NAME_TAKEN
+    assert second.session.name == b""
     second.tell("ended", ReturnReason.DISCONNECTED)
     assert alice.ask(b"/who") == [b"peer alice", b"peer bob", b"ok who 2"]
     assert bob.hear() == []

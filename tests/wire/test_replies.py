@@ -60,6 +60,8 @@ GOOD: list[tuple[bytes, Reply]] = [
     (b"ok help", HelpEnd()),
     (b"returned bob queue-full: hello", Returned(b"bob", b"queue-full", b"hello")),
     (b"returned bob@node1 disconnected: a: b", Returned(b"bob@node1", b"disconnected", b"a: b")),
+    (b"returned not a name queue-full: x", Returned(b"not a name", b"queue-full", b"x")),
+    (b"returned bob queue-full queue-full: x", Returned(b"bob queue-full", b"queue-full", b"x")),
     (b"error bad-line: hello", Refused(b"bad-line", b"hello")),
     (b"error lagged: #news 17", Refused(b"lagged", b"#news 17")),
     (b"error bad-line: ", Refused(b"bad-line", b"")),
@@ -110,6 +112,8 @@ BAD = [
     b"error BAD: x",
     b"bye",
     b"bye bye now",
+    b"ok who " + b"9" * 5000,
+    b"topic #news " + b"9" * 5000,
 ]
 
 
@@ -119,7 +123,7 @@ def test_a_line_is_a_value_and_the_value_is_the_line(line: bytes, reply: Reply) 
     assert render(reply) == line
 
 
-@pytest.mark.parametrize("line", BAD)
+@pytest.mark.parametrize("line", BAD, ids=lambda line: ascii(line)[:30])
 def test_what_no_node_says_is_a_bad_reply(line: bytes) -> None:
     with pytest.raises(BadReply):
         parse(line)

@@ -1,0 +1,1 @@
+"""Whole nodes in memory: services on a clock, their peers as transports in memory."""
