@@ -16,7 +16,14 @@ from unittest.mock import patch
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox import backlog, queue
@@ -215,7 +222,10 @@ class Node(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.stopped)
     @rule(
-        index=st.integers(0, 5), address=st.sampled_from(ADDRESSES), amount=st.integers(1, LINES_OF_A_READ), size=st.integers(0, 30)
+        index=st.integers(0, 5),
+        address=st.sampled_from(ADDRESSES),
+        amount=st.integers(1, LINES_OF_A_READ),
+        size=st.integers(0, 30),
     )
     def send_to_one_address(self, index: int, address: bytes, amount: int, size: int) -> None:
         self.write(index, [address + b": " + self.text(size) for _ in range(amount)], False)
