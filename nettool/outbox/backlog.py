@@ -19,6 +19,7 @@ from nettool.interfaces import IReturns, ISender
 from nettool.outbox.batch import CHARGE, Batch, Kind, tell_apart
 from nettool.outbox.gates import Gate
 from nettool.settings import CHUNK, RETURNS_FACTOR, Live, TopicOverflow
+from nettool.wire.lines import count
 
 MERGED = 16 * 1024
 """Bytes up to which small batches of one sender and address become one: one charge for many single lines."""
@@ -58,8 +59,8 @@ class Told(Batch):
 
     __slots__ = ("after",)
 
-    def __init__(self, owner: ISender, after: int) -> None:
-        super().__init__(Kind.ANSWER, owner, b"", b"", 0, 0.0, {})
+    def __init__(self, owner: ISender, after: int, now: float = 0.0) -> None:
+        super().__init__(Kind.ANSWER, owner, b"", b"", 0, now, {})
         self.after = after
         """How many batches to names came before it."""
 
@@ -106,6 +107,7 @@ class Backlog:
         "_lost_returns",
         "_marks",
         "_owner",
+        "_part_of",
         "_topics",
         "direct",
         "own_gate",
@@ -131,9 +133,11 @@ class Backlog:
         self._marks: deque[Told] = deque()
         """Where topic lines were dropped: all before the first of `_topics`; none has a line to a name inside it."""
         self._lost_returns: LostReturns | None = None
+        self._part_of: Lane | None = None
+        """The lane of a batch larger than a chunk that is on its way: it counts there until it has gone."""
 
     def __bool__(self) -> bool:
-        return bool(self._directs or self._topics or self._marks)
+        return bool(self._directs or self._topics or self._marks or self._part_of)
 
     # What comes in
 
@@ -147,23 +151,34 @@ class Backlog:
                 self._put_topic(batch)
             case Kind.DIRECT if self.direct.spent:
                 self._home.give_back(batch, ReturnReason.QUEUE_FULL, batch.at)
-            case Kind.RETURNED if self._has_no_room_for(batch):
-                self._lose_return(batch)
+            case Kind.RETURNED:
+                self._put_returned(batch)
             case _:
                 self._put_direct(batch)
 
-    def _has_no_room_for(self, returned: Batch) -> bool:
+    def _put_returned(self, batch: Batch) -> None:
+        """Keep as many of its lines as there is room for; the others are lost, and that is told."""
         bound = RETURNS_FACTOR * self._live.delivery.outbox_bytes
-        return bool(bound) and self.direct.held + len(returned.data) + CHARGE > bound
+        room = bound - self.direct.held - CHARGE
+        if not bound or len(batch.data) <= room:
+            self._put_direct(batch)
+            return
+        end = batch.data.rfind(b"\n", 0, max(room, 0)) + 1
+        kept = count(bytes(batch.data[:end]))
+        if kept:
+            data = batch.data[:end]
+            self._put_direct(Batch(batch.kind, batch.sender, batch.address, data, kept, batch.at, None, batch.reason))
+        self._lose_returns(batch.lines - kept, batch.at)
 
-    def _lose_return(self, returned: Batch) -> None:
-        self._home.ledger.drop(returned.lines, DropReason.RETURN_OVERFLOW)
+    def _lose_returns(self, lines: int, now: float) -> None:
+        self._home.ledger.drop(lines, DropReason.RETURN_OVERFLOW)
         if self._lost_returns is None:
-            self._lost_returns = LostReturns(self._owner, self._directs_put)
+            self._lost_returns = LostReturns(self._owner, self._directs_put, now)
             self._directs.append(self._lost_returns)
             self._directs_put += 1
             self.direct.held += CHARGE
-        self._lost_returns.count({b"": returned.lines})
+            self._make_wait(self.direct, self._lost_returns)
+        self._lost_returns.count({b"": lines})
 
     def _put_direct(self, batch: Batch) -> None:
         lane, merged = self.direct, None
@@ -185,6 +200,9 @@ class Backlog:
 
     def _put_topic(self, batch: Batch) -> None:
         lane, after = self.topic, self._directs_put
+        if batch.kind is Kind.NOTICE and lane.full_since is not None and not lane.spent:
+            self._lose_notice(batch, after)
+            return
         merged = None
         if self._topics and self._after[-1] == after:
             merged = _merge(self._topics[-1], batch)
@@ -198,6 +216,16 @@ class Backlog:
         self._make_wait(lane, batch)
         if lane.spent:
             self._drop_oldest()
+
+    def _lose_notice(self, batch: Batch, after: int) -> None:
+        """Nobody can be made to wait for a notice, so it is not patience that bounds them: they are lost at the end."""
+        last = self._topics[-1] if self._topics else None
+        if not isinstance(last, Told) or last.after != after:
+            last = Told(self._owner, after)
+            self._topics.append(last)
+            self._after.append(after)
+            self.topic.held += CHARGE
+        last.count(batch.by_topic())
 
     def _make_wait(self, lane: Lane, batch: Batch) -> None:
         """Begin an episode if this batch filled the lane; during one, make the batch's sender wait."""
@@ -240,7 +268,7 @@ class Backlog:
         if delivery.topic_overflow is TopicOverflow.DISCONNECT:
             self.too_slow = True
             return
-        while self.topic.held > delivery.outbox_bytes and self._topics:
+        while 0 < delivery.outbox_bytes < self.topic.held and self._topics:
             batch, after = self._topics.popleft(), self._after.popleft()
             self.topic.held -= _cost(batch)
             self._home.ledger.drop(batch.lines, DropReason.LAGGED)
@@ -269,14 +297,25 @@ class Backlog:
                 break
             taken.append(queue.popleft())
             size += len(batch.data)
-            if queue is self._topics:
+            if queue is self._marks:
+                continue
+            lane = self.topic if queue is self._topics else self.direct
+            if lane is self.topic:
                 self._after.popleft()
-                self.topic.held -= _cost(batch)
-            elif queue is self._directs:
-                self.direct.held -= _cost(batch)
-                if batch is self._lost_returns:
-                    self._lost_returns = None
+            if batch is self._lost_returns:
+                self._lost_returns = None
+            if len(batch.data) > CHUNK:
+                self._part_of = lane
+            else:
+                lane.held -= _cost(batch)
         return taken
+
+    def part_went(self, size: int, done: bool) -> None:
+        """So many bytes of the batch that was larger than a chunk have gone; `done` with its last ones."""
+        if self._part_of is not None:
+            self._part_of.held -= size + (CHARGE if done else 0)
+            if done:
+                self._part_of = None
 
     def _oldest(self) -> deque[Batch] | deque[Told] | None:
         """The queue that has the next batch at its head."""
@@ -301,6 +340,7 @@ class Backlog:
         left = self.batches()
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
+        self._part_of = None
         self.direct.end_episode()
         self.topic.end_episode()
         self.own_gate.open()
@@ -327,7 +367,8 @@ _OWN = frozenset((Kind.ANSWER, Kind.RETURNED))
 def _merge(last: Batch, batch: Batch) -> Batch | None:
     """Both as one, if they are small and of one sender and address; the older one's time is kept."""
     if (
-        last.sender is not batch.sender
+        isinstance(last, Told)
+        or last.sender is not batch.sender
         or last.address != batch.address
         or last.kind is not batch.kind
         or last.reason is not batch.reason

@@ -105,11 +105,7 @@ class Outbox:
             return self._next_part(self._part)
         if self.backlog is not None:
             batches = self.backlog.take()
-            if not self.backlog:
-                self.backlog.made_room()
-                self.backlog = None
-            if not batches:
-                return self.take()
+            self._look_whether_empty()
         elif self.ready:
             batches = self._take_ready()
         else:
@@ -141,8 +137,16 @@ class Outbox:
         chunk, lines = part.next()
         if part.done:
             self._part = None
+        if self.backlog is not None:
+            self.backlog.part_went(len(chunk), part.done)
+            self._look_whether_empty()
         self._count_one(part.batch, lines)
         return chunk
+
+    def _look_whether_empty(self) -> None:
+        if self.backlog is not None and not self.backlog:
+            self.backlog.made_room()
+            self.backlog = None
 
     def _count(self, batches: list[Batch]) -> None:
         delivered = 0
@@ -208,7 +212,7 @@ class Outbox:
         batches = self.batches()
         fillers: dict[bytes, int] = {}
         for batch in batches:
-            if batch.sender is not None:
+            if batch.sender is not None and batch.data:
                 fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
         gates, since = [], []
         if self.backlog is not None:

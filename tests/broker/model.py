@@ -157,6 +157,8 @@ class Connection:
         self.closing = False
         self.dead = False
         """The connection is gone, whoever found out."""
+        self.resumed = 0
+        """How often its transport has asked for more."""
         self._aborted = False
         self._writes = inf
         self._moved_at = street.now
@@ -182,6 +184,7 @@ class Connection:
         self._writes = writes
         if self.outbox.blocked and not self._aborted and not self.dead and self.outbox.closed is None:
             self._moved_at = self.street.now
+            self.resumed += 1
             self.outbox.unblock()
             self.flush()
             self.outbox.made_room()

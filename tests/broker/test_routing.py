@@ -183,9 +183,6 @@ def test_a_read_to_one_address_looks_at_every_line_of_it(size: int, last: bytes)
         both_ways(town, b"a", [b"bo: " + b"." * size, *middle, b"bo: z", last])
 
 
-@pytest.mark.xfail(
-    run=False, reason="a line of 29,000 bytes behind a short one: the router loops for ever, and takes all memory"
-)
 @pytest.mark.parametrize("size", [28_980, 28_995, 29_000, 29_005, 30_000, 65_000])
 def test_long_lines_behind_short_ones_are_routed(size: int) -> None:
     town = Town()
