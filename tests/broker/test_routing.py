@@ -317,3 +317,11 @@ def test_lines_to_topics_and_names_are_counted_once_for_all_hearers_that_are_blo
     (second,) = town.members[b"ced"].outbox.batches()
     assert first.by_topic() == {b"#t": 6, b"#w": 3}
     assert second.by_topic() == {b"#t": 6, b"#w": 3, b"#u/v": 3}
+
+
+@pytest.mark.parametrize("odd", [b"ced: hi", b"bad", b"bo:hi"])
+def test_a_line_to_another_address_is_seen_wherever_it_stands_in_a_long_read(odd: bytes) -> None:
+    town = Town()
+    line = b"bo: 0123456789"
+    for before in range(29_000 // (len(line) + 1) - 1, 29_000 // (len(line) + 1) + 2):
+        both_ways(town, b"a", [*[line] * before, odd, *[line] * 100])

@@ -564,3 +564,20 @@ def test_whatever_comes_each_line_is_taken_given_back_or_told_as_lost(
     back_lines = [line for batch, _, _ in place.back for line in bytes(batch.data).split(b"\n")[:-1]]
     assert len(set(got) | set(back_lines)) == len(got) + len(back_lines) == len(put) - told
     assert not any(sender.waits for sender in senders)
+
+
+def test_notices_have_a_bound_though_nobody_can_be_made_to_wait_for_them(alice: Sender) -> None:
+    place = Place(topic_patience=inf)
+    text = filling(BOUND)
+    place.topic(alice, text)
+    for _ in range(1000):
+        place.notice(b"carol")
+    place.direct(alice, b"between")
+    place.notice(b"carol")
+    assert place.backlog.topic.held <= BOUND + 3 * CHARGE
+    assert place.take_all() == [
+        b"from alice to #t: " + text,
+        b"error lagged: /watch 1000",
+        b"from alice: between",
+        b"error lagged: /watch 1",
+    ]
