@@ -58,9 +58,6 @@ class IReturns(Interface):
 class ILedger(Interface):
     """Counts of copies.  Each copy that is accepted ends in exactly one of the others, once."""
 
-    def accept(copies: int) -> None:
-        """They are on their way."""
-
     def deliver(copies: int) -> None:
         """They were handed to their receiver's transport."""
 

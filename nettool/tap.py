@@ -194,7 +194,6 @@ def makeService(options: Options, reactor: Any = None) -> NodeService:
     node = NodeService(options.settings, reactor)
     for number, description in enumerate(options.listen or [DEFAULT_LISTEN], 1):
         try:
-            _check_port(description)
             endpoint = serverFromString(reactor, _with_backlog(description))
         except Exception as error:  # whatever the endpoint's parser, or the files that it names, bring about
             _end(EX_CONFIG, f"listen: {description!r} is not an endpoint that can be used: {_reason(error)}")
@@ -227,6 +226,8 @@ class NodeService(MultiService):
         """Bind all listeners, or end the process with one line that says which could not be."""
         try:
             super().privilegedStartService()
+        except SettingError as error:
+            _end(EX_CONFIG, f"listen: {error}")
         except (CannotListenError, OSError) as error:
             self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
             _end(EX_UNAVAILABLE, f"listen: {error}")
@@ -245,8 +246,12 @@ class NodeService(MultiService):
 
     async def _stop(self) -> None:
         self._log.info("draining {count} connections", count=len(self.peers.connections))
-        await super().stopService()
-        await self.peers.drain()
+        try:
+            await super().stopService()
+            await self.peers.drain()
+        except Exception:  # a fault of ours must not cost the totals too
+            self._log.failure("the drain failed")
+            self.peers.abort()
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
         self._log.info("connections closed: {closed}", closed=closed)
         self._log.info("totals: {totals}", totals=str(self.broker.snapshot()))
@@ -279,6 +284,10 @@ class Listener(Service):
     def _listen(self) -> None:
         failures: list[Any] = []
         self._endpoint.listen(self._factory).addCallbacks(self._listening, failures.append)
+        if failures and failures[0].check(OverflowError):  # a port that there is not
+            raise SettingError(
+                f"{self._description!r} is not an endpoint that can be used: {_reason(failures[0].value)}"
+            )
         if failures:
             failures[0].raiseException()
 
@@ -335,13 +344,6 @@ class Signals(Service):
         else:
             self._stopping = True
             self._reactor.stop()
-
-
-def _check_port(description: str) -> None:
-    """Refuse a port that there is not: Twisted would fail with it only when it binds, and with a traceback."""
-    port = description.split(":")[1:2]
-    if port and port[0].removeprefix("port=").isdigit() and int(port[0].removeprefix("port=")) > 65535:
-        raise ValueError("a port is at most 65535")
 
 
 def _with_backlog(description: str) -> str:

@@ -52,6 +52,9 @@ class Topic:
         del self._members[member]
         self._tuple = None
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     @property
     def hearers(self) -> tuple[IMember, ...]:
         """All of them; a tuple, since putting a batch into an outbox may make a hearer leave."""
@@ -73,17 +76,16 @@ class Directory:
         self.topics: dict[bytes, Topic] = {}
         self._dependants: dict[bytes, set[Dependant]] = {}
         self._who: list[bytes] | None = []
+        self._heard: list[tuple[bytes, int]] | None = []
 
     def add(self, member: IMember) -> None:
         """A member can be written to by its name from now on."""
         self.names[member.name] = member
-        self._who = None
         self._changed(member.name)
 
     def remove(self, member: IMember) -> None:
         """It cannot any more, and hears nothing."""
         del self.names[member.name]
-        self._who = None
         self._changed(member.name)
         for topic in list(member.topics or ()):
             self.leave(member, topic)
@@ -106,7 +108,7 @@ class Directory:
             member.topics = None
         topic = self.topics[name]
         topic.remove(member)
-        if not topic.hearers:
+        if not topic:
             del self.topics[name]
         self._changed(name)
 
@@ -121,8 +123,10 @@ class Directory:
         return sorted(member.name for member in self.topics[topic].hearers) if topic in self.topics else []
 
     def heard(self) -> list[tuple[bytes, int]]:
-        """Each topic with the number of its hearers, sorted."""
-        return [(name, len(self.topics[name].hearers)) for name in sorted(self.topics)]
+        """Each topic with the number of its hearers, sorted; not to be changed."""
+        if self._heard is None:
+            self._heard = [(name, len(self.topics[name])) for name in sorted(self.topics)]
+        return self._heard
 
     def depend(self, dependant: Dependant) -> None:
         """It is true as long as none of its addresses changes."""
@@ -140,6 +144,10 @@ class Directory:
                     del self._dependants[address]
 
     def _changed(self, address: bytes) -> None:
+        if address[:1] == b"#":
+            self._heard = None
+        else:
+            self._who = None
         dependants: Iterable[Dependant] = tuple(self._dependants.get(address, ()))
         for dependant in dependants:
             self.release(dependant)

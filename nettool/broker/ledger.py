@@ -59,15 +59,11 @@ class Ledger:
     __slots__ = ("accepted", "delivered", "dropped", "refused", "returned")
 
     def __init__(self) -> None:
-        self.accepted = 0
+        self.accepted = 0  # by routing, batch by batch
         self.delivered = 0
         self.returned: dict[ReturnReason, int] = {}
         self.dropped: dict[DropReason, int] = {}
         self.refused: dict[ErrorCode, int] = {}
-
-    def accept(self, copies: int) -> None:
-        """See `ILedger`."""
-        self.accepted += copies
 
     def deliver(self, copies: int) -> None:
         """See `ILedger`."""

@@ -22,7 +22,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from operator import length_hint
 
 from nettool.broker.directory import Directory, IMember
@@ -44,6 +44,12 @@ LONG = 64
 
 _PLAIN_NAME = re.compile(rb"[^\s,:@#/]{1,64}")
 
+PATIENT = 1000
+"""Addresses that are looked at one by one before the session is asked whether this sender has had its time."""
+
+OWN_PLANS = 50000
+"""Addresses in all plans of senders' own, about 600 bytes each; beyond that the oldest plans are given up."""
+
 FEW = 8
 """Lines up to which a plan's columns are found by the lines, instead of looking at all of them."""
 
@@ -61,7 +67,7 @@ _Grouping = Callable[[list[bytes]], _Groups | None]
 
 
 class Routing:
-    """Routes what one sender's read brought; keeps nothing but plans."""
+    """Routes what one sender's read brought; keeps plans, and which way fitted a sender's last lines."""
 
     def __init__(self, directory: Directory, ledger: Ledger, live: Live) -> None:
         self._directory = directory
@@ -71,8 +77,9 @@ class Routing:
         """For all senders that hear none of its topics: its columns stay in the cache from one sender to the next."""
         self._own: dict[IMember, Plan] = {}
         """For senders that do, and so must be left out of them."""
-        self._ways: dict[IMember, tuple[int, int]] = {}
-        """For senders whose lines were not single names: the way that fitted, and for how many pieces to keep to it."""
+        self._ways: dict[IMember, tuple[int, int, int]] = {}
+        """For senders whose lines were not single names, or came between commands: the way that fitted, for how many
+        pieces to keep to it, and how many lines to look at."""
 
     def forget(self, sender: IMember) -> None:
         """It sends no more."""
@@ -138,8 +145,8 @@ class Routing:
         """
         if lines[at][:1] == b"/":
             return at
-        piece = lines[at : at + PIECE]
-        way, left = self._ways.pop(sender, (_NAMES, REMEMBERED))
+        way, left, size = self._ways.pop(sender, (_NAMES, REMEMBERED, PIECE))
+        piece = lines[at : at + size]
         routed = 0
         if way == _NAMES:
             routed = self._route_names(sender, piece, _group, now)
@@ -149,8 +156,12 @@ class Routing:
             way = way if routed else _MIXED
         if way == _MIXED:
             routed = self._route_mixed(sender, piece, now)
-        if way != _NAMES and left:
-            self._ways[sender] = (way, left - 1)
+        # Between commands pieces are short: what is looked at and not routed must not be looked at again and again.
+        size = min(PIECE, 4 * size) if routed == len(piece) else max(16, 2 * routed)
+        if not left:
+            way, left = _NAMES, REMEMBERED
+        if way != _NAMES or size < PIECE:
+            self._ways[sender] = (way, left - 1, size)
         return at + routed
 
     def _route_names(self, sender: IMember, piece: list[bytes], group: _Grouping, now: float) -> int:
@@ -190,16 +201,18 @@ class Routing:
 
     def _route_mixed(self, sender: IMember, piece: list[bytes], now: float) -> int:
         """Route as much of a piece as is addressed text; how many lines that was."""
-        done = 0
-        while done < len(piece):
+        done = looked = 0
+        while done < len(piece) and looked < PATIENT:
             plan = self._plan_for(sender, piece, done)
             end = done if plan is None else self._fill(plan, piece, done)
             if plan is not None and end > done:
                 self._empty(sender, plan, piece[done:end], now)
             done = end
             if done < len(piece):
-                if sender.outbox.owner_waits or not self._route_one(sender, piece[done], now):
+                addresses = 0 if sender.outbox.owner_waits else self._route_one(sender, piece[done], now)
+                if not addresses:
                     break
+                looked += addresses
                 done += 1
         return done
 
@@ -213,9 +226,8 @@ class Routing:
             return plan
         if not self._exists(address):
             return None
-        addresses = set(filter(self._exists, {line.partition(b": ")[0] for line in piece[start:]}))
-        if len(addresses) > LARGEST:
-            addresses = {address}
+        following = dict.fromkeys(line.partition(b": ")[0] for line in piece[start:])
+        addresses = set(islice(filter(self._exists, following), LARGEST))
         excluded = None if addresses.isdisjoint(hears) else sender
         if plan is not None and usable and plan.excluded is excluded:
             if len(addresses) + len(plan.addresses) <= LARGEST:
@@ -228,7 +240,10 @@ class Routing:
             self._shared = plan
             self._drop_own_plan(sender)
         else:
+            self._own.pop(sender, None)
             self._own[sender] = plan
+            while sum(len(own.addresses) for own in self._own.values()) > OWN_PLANS:
+                self._drop_own_plan(next(iter(self._own)))
         return plan
 
     def _drop_own_plan(self, sender: IMember) -> None:
@@ -283,19 +298,19 @@ class Routing:
 
     # A single line, with everything that an address may be
 
-    def _route_one(self, sender: IMember, line: bytes, now: float) -> bool:
-        """Route one line, whatever its addresses; false if it is for the session: a command, or empty."""
+    def _route_one(self, sender: IMember, line: bytes, now: float) -> int:
+        """Route one line, whatever its addresses; how many.  0 if it is for the session: a command, or empty."""
         if line[:1] == b"/" or line == b"\n":
-            return False
+            return 0
         try:
             send = parse_send(line[:-1])
         except BadLine:
             self._refuse(sender, ErrorCode.BAD_LINE, line[:-1][:EXCERPT], 1, now)
-            return True
+            return 1
         most = self._live.peers.max_addresses
         if most and len(send.addresses) > most:
             self._refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
-            return True
+            return 1
         reached: set[IMember] = set()
         for address in dict.fromkeys(send.addresses):
             if address[:1] == b"#" and is_topic(address):
@@ -310,7 +325,7 @@ class Routing:
                 self._ledger.accepted += 1
                 data = direct_prefix(sender.name) + send.text + b"\n"
                 member.outbox.put(Batch(Kind.DIRECT, sender, address, data, 1, now))
-        return True
+        return len(send.addresses)
 
     def _member(self, address: bytes) -> IMember | None:
         name, _, node = address.partition(b"@")

@@ -335,23 +335,26 @@ class Backlog:
                 if lane is self.direct:
                     self.own_gate.open()
 
-    def close(self) -> list[Batch]:
-        """Everything that is left, out of it; every sender that waits goes on."""
-        left = self.batches()
+    def close(self) -> None:
+        """Forget everything; every sender that waits goes on."""
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
         self._part_of = None
         self.direct.end_episode()
         self.topic.end_episode()
         self.own_gate.open()
-        return left
 
     # What an operator sees
 
     @property
+    def full_since(self) -> float:
+        """Since when an episode is going on, the older one if there are two; infinity if there is none."""
+        return min((lane.full_since for lane in (self.direct, self.topic) if lane.full_since is not None), default=inf)
+
+    @property
     def full(self) -> bool:
         """Whether an episode is going on."""
-        return self.direct.full_since is not None or self.topic.full_since is not None
+        return self.full_since < inf
 
     def batches(self) -> list[Batch]:
         """What is in it: lines to names first, then topic lines."""

@@ -8,7 +8,8 @@ What Twisted 26.10 does, and what follows:
 
 - A transport pauses its producer when its buffer exceeds `bufferSize`, and resumes it when the buffer is empty.  A
   remainder smaller than that would pause nobody, and nobody would know when it has gone.  So where a socket did not
-  take a chunk whole, `bufferSize` is 0 for the moment in which the remainder is handed over: every remainder pauses.
+  take a chunk whole, `bufferSize` is 0 for the moment in which the remainder is handed over: on a plain socket every
+  remainder pauses.
 - Writing at once instead of waiting for EPOLLOUT saves two system calls a write, and 9 microseconds a round trip.  It
   passes by everything above the socket, so only a plain socket's own transport may be written to so: never TLS, whose
   wrapper passes unknown attributes on to the socket below.
@@ -98,7 +99,9 @@ class Pump:
 
     __slots__ = (
         "_clock",
+        "_closing_since",
         "_direct_write",
+        "_gave_up",
         "_give_up",
         "_held",
         "_live",
@@ -125,12 +128,14 @@ class Pump:
         self._clock = clock
         self._turn = turn
         self._give_up = give_up
+        self._gave_up = False
         self._waiting: list[Callable[[], None]] | None = None
         self._transport: Any = None
         self._direct_write: Callable[[Any], Any] | None = None
-        self._socket: Any = None
+        self._socket: Any = None  # a tcp.Connection, whose attributes mypy knows only in part
         self._moved_at = 0.0
         self._held = 0
+        self._closing_since = 0.0
         self._timer: IDelayedCall | None = None
         outbox.pump = self
 
@@ -140,7 +145,7 @@ class Pump:
         self._socket = _socket_under(transport)
         if self._socket is not None:
             _set_up(self._socket.getHandle())
-            if self._socket == transport:
+            if self._socket is self._transport:
                 self._direct_write = self._socket.writeSomeData
                 self._socket.bufferSize = READ
                 self._socket.SEND_LIMIT = CHUNK
@@ -154,7 +159,6 @@ class Pump:
     def pauseProducing(self) -> None:
         """The transport's buffer has something in it; called within `write`."""
         self._moved_at = self._clock.seconds()
-        self._held = self._buffered()
         if not self.outbox.blocked:
             self.outbox.block()
 
@@ -192,6 +196,7 @@ class Pump:
     def _write(self, chunk: Any) -> None:
         if self._direct_write is None:
             self._transport.write(bytes(chunk))
+            self._held = self._buffered()
             return
         sent = 0 if self._transport.disconnecting else self._direct_write(chunk)
         if sent == len(chunk):
@@ -203,12 +208,14 @@ class Pump:
             self._transport.write(rest)
         finally:
             self._transport.bufferSize = READ
+        self._held = self._buffered()
 
     # Time
 
     def watch(self) -> None:
         """See `IPump`; also called when the connection begins to close."""
-        if self.outbox.backlog is not None and self.outbox.backlog.too_slow:
+        if self.outbox.backlog is not None and self.outbox.backlog.too_slow and not self._gave_up:
+            self._gave_up = True
             self._turn.soon(self._too_slow_for_topics)
         due = self._due()
         if self._timer is not None and self._timer.active():
@@ -223,8 +230,10 @@ class Pump:
         return min(patience, self._stalls_at())
 
     def _stalls_at(self) -> float:
-        if self.outbox.blocked and (self.outbox.full or self._waiting is not None):
-            return self._moved_at + self._live.delivery.stall_timeout
+        """When it has taken nothing for too long, counted from when that began to matter."""
+        since = min(self.outbox.full_since, inf if self._waiting is None else self._closing_since)
+        if self.outbox.blocked and not isinf(since):
+            return max(self._moved_at, since) + self._live.delivery.stall_timeout
         return inf
 
     def _tick(self) -> None:
@@ -260,12 +269,13 @@ class Pump:
     # The end
 
     def when_empty(self, call: Callable[[], None]) -> None:
-        """Call this, once, when all that is in the outbox has gone, and the transport's buffer too."""
+        """Call this, once, when all that is in the outbox has gone; on a plain socket, its buffer's content too."""
         if self._transport is None:
             self._turn.soon(call)
             return
         if self._waiting is None:
             self._waiting = []
+            self._closing_since = self._clock.seconds()
         self._waiting.append(call)
         if self.outbox.blocked:
             self.watch()
@@ -277,6 +287,11 @@ class Pump:
     def plain_socket(self) -> bool:
         """Whether the transport is a socket's own, which can close its writing side alone."""
         return self._direct_write is not None
+
+    @property
+    def lowest(self) -> Any:
+        """The transport of the socket itself, below TLS if there is any; nothing in memory."""
+        return self._socket
 
     def stop(self) -> None:
         """Write nothing any more, and let the transport close."""

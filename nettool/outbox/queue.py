@@ -11,6 +11,7 @@ When it does not, what is left becomes a `Backlog`, which has the bounds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from nettool.errors import ReturnReason
 from nettool.interfaces import IPump, IReturns, ISender
@@ -83,7 +84,7 @@ class Outbox:
         if self.backlog is None:
             self.backlog = Backlog(self.owner, self._live, self._home)
         self.backlog.put(batch)
-        if self.backlog.full and self.pump is not None:
+        if self.pump is not None and self.backlog.full:
             self.pump.watch()
 
     # What goes out
@@ -113,7 +114,8 @@ class Outbox:
         if len(batches) == 1 and len(batches[0].data) > CHUNK:
             self._part = _Part(batches[0])
             return self._next_part(self._part)
-        self._count(batches)
+        for batch in batches:
+            self._count(batch, batch.lines)
         return b"".join([batch.data for batch in batches]) if len(batches) > 1 else batches[0].data
 
     def made_room(self) -> None:
@@ -140,7 +142,7 @@ class Outbox:
         if self.backlog is not None:
             self.backlog.part_went(len(chunk), part.done)
             self._look_whether_empty()
-        self._count_one(part.batch, lines)
+        self._count(part.batch, lines)
         return chunk
 
     def _look_whether_empty(self) -> None:
@@ -148,17 +150,7 @@ class Outbox:
             self.backlog.made_room()
             self.backlog = None
 
-    def _count(self, batches: list[Batch]) -> None:
-        delivered = 0
-        for batch in batches:
-            if batch.kind <= Kind.MIXED:
-                delivered += batch.lines
-            else:
-                self._count_one(batch, batch.lines)
-        if delivered:
-            self._home.ledger.deliver(delivered)
-
-    def _count_one(self, batch: Batch, lines: int) -> None:
+    def _count(self, batch: Batch, lines: int) -> None:
         if batch.kind <= Kind.MIXED:
             self._home.ledger.deliver(lines)
         elif batch.reason is not None:
@@ -194,9 +186,14 @@ class Outbox:
         return self.backlog is not None and bool(self.backlog.own_gate.waiting)
 
     @property
+    def full_since(self) -> float:
+        """Since when senders wait for it, or its patience with them is over; infinity if neither is so."""
+        return inf if self.backlog is None else self.backlog.full_since
+
+    @property
     def full(self) -> bool:
         """Whether senders wait for it, or its patience with them is over."""
-        return self.backlog is not None and self.backlog.full
+        return self.full_since < inf
 
     def batches(self) -> list[Batch]:
         """Everything in it, by walking it; a batch that is partly sent counts from its first unfinished line."""
@@ -214,19 +211,16 @@ class Outbox:
         for batch in batches:
             if batch.sender is not None and batch.data:
                 fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
-        gates, since = [], []
+        gates = []
         if self.backlog is not None:
             gates = [self.backlog.direct.gate, self.backlog.topic.gate, self.backlog.own_gate]
-            since = [
-                lane.full_since for lane in (self.backlog.direct, self.backlog.topic) if lane.full_since is not None
-            ]
         return OutboxSnapshot(
             lines=sum(batch.lines for batch in batches),
             held_bytes=sum(CHARGE + len(batch.data) for batch in batches),
             oldest=max((now - batch.at for batch in batches if batch.at), default=0.0),
             fillers=fillers,
             waiting={sender.name: now - then for gate in gates for sender, then in gate.waiting.items()},
-            full_for=max((now - then for then in since), default=0.0),
+            full_for=max(now - self.full_since, 0.0),
         )
 
 

@@ -95,7 +95,7 @@ class PeerFactory(Factory):
         await self._flush(SHUTDOWN_RETURNS)
         for connection in tuple(self.connections):
             if connection.session.outbox.closed is not None and connection.session.phase is not Phase.GONE:
-                connection.abort()
+                self._cut_off(connection)
             else:
                 connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, self.clock.seconds())
         self.turn.schedule()
@@ -106,7 +106,11 @@ class PeerFactory(Factory):
         self._draining = True
         self.broker.shut_down(self.clock.seconds())
         for connection in tuple(self.connections):
-            connection.abort()
+            self._cut_off(connection)
+
+    def _cut_off(self, connection: PeerProtocol) -> None:
+        connection.session.closing = connection.session.closing or CloseReason.SHUTDOWN
+        connection.abort()
 
     async def _flush(self, seconds: float) -> None:
         """Wait until every outbox that is not closed is empty, or so many seconds."""
@@ -133,13 +137,13 @@ class PeerFactory(Factory):
             return
         fulfilled: Deferred[None] = Deferred()
         self._awaited = (condition, fulfilled)
-        timer = None if isinf(seconds) else self.clock.callLater(seconds, fulfilled.callback, None)
+        timer = None if isinf(seconds) else self.clock.callLater(max(seconds, 0.0), fulfilled.callback, None)
         await fulfilled
+        self._awaited = None
         if timer is not None and timer.active():
             timer.cancel()
 
     def _look(self) -> None:
         if self._awaited is not None and self._awaited[0]():
-            (_, deferred), self._awaited = self._awaited, None
-            if not deferred.called:
-                deferred.callback(None)
+            (_, fulfilled), self._awaited = self._awaited, None
+            fulfilled.callback(None)

@@ -13,7 +13,7 @@ reads on until the other's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isinf
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted
@@ -56,6 +56,8 @@ class PeerProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._input_ended = False
         self._closing = False
+        self._lingering = False
+        self._end_by = inf
         self._lost = False
         self.admitted = False
         """Whether it counts towards the limit on peers."""
@@ -127,8 +129,9 @@ class PeerProtocol(Protocol):
 
     def end_within(self, seconds: float) -> None:
         """See `IShell`."""
-        if self._lost:
+        if self._lost or self._lingering:
             return
+        self._end_by = min(self._end_by, self.factory.clock.seconds() + seconds)
         if not self._closing:
             self._closing = True
             self._set_timer(seconds, self.abort)
@@ -170,7 +173,14 @@ class PeerProtocol(Protocol):
             self._transport.loseWriteConnection()
         else:
             self._transport.loseConnection()
-        self._set_timer(LINGER, self.abort)
+        self._lingering = True
+        # What TLS has encrypted may still be in the buffer of the socket under it: the second half is for that.
+        self._set_timer(LINGER if half_closes else LINGER / 2, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        """Close in an orderly way: the kernel goes on sending what it holds, which an abort would throw away."""
+        self._set_timer(max(self._end_by - self.factory.clock.seconds(), LINGER / 2), self.abort)
+        (self._pump.lowest or self._transport).loseConnection()
 
     def _login_timed_out(self) -> None:
         if self.session.phase is Phase.LOGIN:
@@ -178,7 +188,7 @@ class PeerProtocol(Protocol):
             self.factory.turn.run()
 
     def _too_slow(self, limit: float) -> None:
-        self._log.info("slow consumer: {name} at {peer} took nothing", name=self.who, peer=self._transport.getPeer())
+        self._log.info("slow consumer: {name} at {peer}", name=self.who, peer=self._transport.getPeer())
         self._guard(self.session.too_slow, limit)
         self.factory.turn.schedule()
 

@@ -8,7 +8,7 @@ from nettool.errors import DropReason, ErrorCode, ReturnReason
 
 def filled() -> Ledger:
     ledger = Ledger()
-    ledger.accept(10)
+    ledger.accepted += 10
     ledger.deliver(3)
     ledger.give_back(1, ReturnReason.QUEUE_FULL)
     ledger.give_back(1, ReturnReason.QUEUE_FULL)
