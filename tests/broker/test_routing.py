@@ -232,6 +232,34 @@ def test_more_addresses_than_a_plan_may_have_are_routed_all_the_same(monkeypatch
     both_ways(town, b"a", [topic + b": 1" for topic in TOPICS * 3] + [b"bo: 2"])
 
 
+@pytest.mark.parametrize("between", [[], [b"nobody: x"]])
+def test_a_read_to_thousands_of_topics_makes_a_few_plans_and_not_one_for_each(
+    monkeypatch: pytest.MonkeyPatch, between: list[bytes]
+) -> None:
+    made: list[plans.Plan] = []
+
+    class Counted(plans.Plan):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(routing, "Plan", Counted)
+    town = Town()
+    town.join(b"bo", b"#0", b"#7999")
+    town.send(b"a", [line for number in range(8000) for line in (b"#%d: x" % number, *between)])
+    assert town.got(b"bo") == [b"from a to #0: x", b"from a to #7999: x"]
+    assert len(made) <= 2 + 8000 // plans.LARGEST
+
+
+def test_plans_of_senders_own_are_given_up_when_they_have_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "OWN_PLANS", 5)
+    town = Town()
+    for name in (b"a", b"bo", b"ced"):
+        town.join(name, b"#t", b"#w")
+    for name in (b"a", b"bo", b"ced") * 2:
+        both_ways(town, name, [b"#t: 1", b"#w: 2", b"bo: 3"])
+
+
 def test_a_sender_whose_lines_were_lists_may_send_single_names_again() -> None:
     town = Town()
     lists = [b"bo, ced: x", b"ced, bo: y"]

@@ -139,6 +139,8 @@ def test_a_small_remainder_pauses_a_plain_socket_too(alice: Sender) -> None:
 def test_a_plain_socket_is_written_to_at_once_and_its_kernel_buffer_is_kept_small(alice: Sender) -> None:
     line = Line(layered=False)
     assert line.end.options[socket.SOL_SOCKET, socket.SO_SNDBUF] == KERNEL_SEND_BUFFER
+    assert line.end.options[socket.IPPROTO_TCP, socket.TCP_NODELAY] == 1
+    assert line.end.options[socket.SOL_SOCKET, socket.SO_KEEPALIVE] == 1
     assert line.pump.plain_socket
     batch = line.direct(alice, b"now")
     line.turn.run()

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from nettool.settings import LINGER
 from tests.real.conftest import Start
 from tests.real.node import (
     KIB,
@@ -122,6 +123,17 @@ def test_what_is_queued_for_a_peer_is_taken_before_its_end(street: Street, goodb
         bob.half_close()
     assert bob.to_end() == [*(b"from alice: " + text for text in texts), b"bye quit"]
     assert alice.barrier() == []
+
+
+def test_who_pauses_for_longer_than_the_linger_still_gets_everything(street: Street) -> None:
+    """The kernel holds what was handed to it: the node's close must not throw that away."""
+    alice, bob = street.peer("alice"), street.peer("bob", receive_buffer=4 * KIB)
+    texts = [b"%d " % number + b"p" * 1000 for number in range(200)]
+    alice.say(*(b"bob: " + text for text in texts))
+    assert alice.barrier() == []
+    bob.send(b"/quit\n")
+    time.sleep(LINGER + 1.5)  # this is the pause that is meant
+    assert bob.to_end() == [*(b"from alice: " + text for text in texts), b"bye quit"]
 
 
 def test_from_its_quit_on_a_peer_is_out_and_its_name_is_taken(street: Street) -> None:

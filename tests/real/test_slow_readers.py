@@ -446,6 +446,29 @@ def test_who_takes_half_its_outbox_within_the_patience_loses_nothing(start: Star
 
 
 @pytest.mark.system
+def test_four_million_lines_reach_four_hearers_beside_one_that_never_reads(start: Start) -> None:
+    street = start()
+    hearers = [street.hearer(f"h{number}", b"#t") for number in range(4)]
+    street.hearer("stuck", b"#t", receive_buffer=SMALL)
+    alice = street.peer("alice")
+    lines, text = 4_000_000, b"l" * 64
+    each = len(b"from alice to #t: " + text + b"\n")
+
+    def hear(peer: RealPeer) -> int:
+        taken = 0
+        while taken < lines * each:
+            taken += len(peer.stream.recv(MIB))
+        return taken
+
+    heard = [in_background(hear, peer) for peer in hearers]
+    # Its outbox holds 4 MiB of topic lines at the most; the rest is what allocators and four busy peers may need.
+    with street.node.grows_less_than(24 * MIB):
+        for _ in range(lines // 4000):
+            alice.send((b"#t: " + text + b"\n") * 4000)
+        assert [future.result() for future in heard] == [lines * each] * 4
+
+
+@pytest.mark.system
 @pytest.mark.parametrize(("rate", "loses"), [(40 * MIB, False), (10 * MIB, True)], ids=["40", "10"])
 def test_a_hearer_at_40_mib_per_second_loses_nothing_and_one_at_10_does(start: Start, rate: float, loses: bool) -> None:
     assert bool(hear_at_a_pace(start(), rate, 120 * MIB // len(TEXT))) is loses
