@@ -353,3 +353,16 @@ def test_a_line_to_another_address_is_seen_wherever_it_stands_in_a_long_read(odd
     line = b"bo: 0123456789"
     for before in range(29_000 // (len(line) + 1) - 1, 29_000 // (len(line) + 1) + 2):
         both_ways(town, b"a", [*[line] * before, odd, *[line] * 100])
+
+
+def test_a_plan_serves_reads_that_use_only_a_part_of_it() -> None:
+    town = Town()
+    town.join(b"bo", b"#t")
+    town.join(b"ced", b"#w")
+    both_ways(town, b"a", [b"#t: 1", b"#w: 2", b"bo: 3"] * 10)
+    both_ways(town, b"a", [b"#t: 4", b"bo: 5"] * 10)
+
+
+def test_two_spellings_of_one_name_in_a_list_reach_it_once() -> None:
+    town = Town()
+    both_ways(town, b"a", [b"bo, bo@node1, ced: once", b"bo@node1, bo: once"])
