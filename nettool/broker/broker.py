@@ -67,6 +67,8 @@ class Broker:
         self._heirs: dict[bytes, IPeer] = {}
         """Who gets a name when its holder has ended."""
         self._watchers: dict[IMember, None] = {}
+        self._who: tuple[object, bytes] = (None, b"")
+        self._heard: tuple[object, bytes] = (None, b"")
 
     # Coming and going
 
@@ -132,6 +134,21 @@ class Broker:
         """It hears the topic no more; false if there can be no such topic."""
         self.directory.leave(peer, topic)
         return is_topic(topic)
+
+    def who(self) -> bytes:
+        """The answer to `/who`: one object for all who ask, however many of them do not read it."""
+        names = self.directory.who()
+        if self._who[0] is not names:  # the directory makes a new list after a change, and only then
+            self._who = (names, b"".join([b"peer %b\n" % name for name in names]) + b"ok who %d\n" % len(names))
+        return self._who[1]
+
+    def heard(self) -> bytes:
+        """The answer to `/topics`: one object for all who ask."""
+        heard = self.directory.heard()
+        if self._heard[0] is not heard:
+            lines = b"".join([b"topic %b %d\n" % item for item in heard])
+            self._heard = (heard, lines + b"ok topics %d\n" % len(heard))
+        return self._heard[1]
 
     def watch(self, peer: IMember, on: bool) -> None:
         """Be told as peers come and go, or no longer."""

@@ -239,13 +239,14 @@ class Session:
         if request.topic and not is_topic(request.topic):
             self._broker.refuse(self, ErrorCode.BAD_TOPIC, request.topic[:EXCERPT], now)
             return
-        directory = self._broker.directory
-        names = directory.hearers(request.topic) if request.topic else directory.who()
+        if not request.topic:
+            self._answer(self._broker.who(), now)
+            return
+        names = self._broker.directory.hearers(request.topic)
         self._answer(b"".join([b"peer %b\n" % name for name in names]) + b"ok who %d\n" % len(names), now)
 
     def _topics(self, request: requests.Topics, now: float) -> None:
-        heard = self._broker.directory.heard()
-        self._answer(b"".join([b"topic %b %d\n" % item for item in heard]) + b"ok topics %d\n" % len(heard), now)
+        self._answer(self._broker.heard(), now)
 
     def _watch(self, request: requests.Watch, now: float) -> None:
         self._broker.watch(self, True)

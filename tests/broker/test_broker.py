@@ -252,3 +252,16 @@ def test_nobody_is_told_of_its_own_coming(town: Town) -> None:
     town.broker.watch(alice, True)
     assert town.broker.log_in(alice, 1.0) is Login.DONE
     assert alice.got() == []
+
+
+def test_lists_are_made_once_for_all_who_ask_and_anew_after_a_change(town: Town) -> None:
+    alice = town.member(b"alice", b"#t")
+    who, heard = town.broker.who(), town.broker.heard()
+    assert (who, heard) == (b"peer alice\nok who 1\n", b"topic #t 1\nok topics 1\n")
+    assert town.broker.who() is who
+    assert town.broker.heard() is heard
+    town.member(b"bob", b"#t")
+    assert town.broker.who() == b"peer alice\npeer bob\nok who 2\n"
+    assert town.broker.heard() == b"topic #t 2\nok topics 1\n"
+    town.broker.leave(alice, b"#t")
+    assert town.broker.heard() == b"topic #t 1\nok topics 1\n"
