@@ -7,7 +7,8 @@ Read the rooms in the direction in which a line goes through them:
 2. `nettool.peers`: one peer's conversation, from its socket to the broker;
 3. `nettool.broker`: who is here, who hears what, who gets this batch, and the ledger;
 4. `nettool.outbox`: what one connection still has to be sent, its bounds and its patience;
-5. `nettool.tap`: where the whole is built from options.
+5. `nettool.service`: the whole as a Twisted service, of `nettool.options`;
+6. `nettool.tap`: the process around it; `nettool.embed`: the same inside another program, or a test.
 
 Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
 """

@@ -91,3 +91,12 @@ class IShell(Interface):
 
     def abort() -> None:
         """End the connection at once."""
+
+
+class IOwnTransport(Interface):
+    """A transport of nettool's own, which can close its writing side alone, and tells what Twisted's do not.
+
+    It is asked of the transport's class: wrappers, such as TLS, claim all interfaces of what they wrap.
+    """
+
+    held: int = Attribute("Bytes that were written and that the other end has not taken.")

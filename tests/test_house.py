@@ -21,6 +21,7 @@ FLOORS = [
     ["plugin"],
     ["tap"],
     ["ops", "embed", "commands"],
+    ["service", "options"],
     ["client", "cluster", "peers"],
     ["mesh", "broker"],
     ["outbox"],

@@ -17,8 +17,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
 import nettool
+from nettool.options import TABLE
+from nettool.service import Listener, NodeService
 from nettool.settings import KIB, MIB, OnNameTaken, Settings, TopicOverflow
-from nettool.tap import TABLE, Listener, NodeService, Options, Signals, makeService
+from nettool.tap import Options, Signals, makeService
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
 
@@ -119,14 +121,14 @@ def test_a_bad_value_ends_the_process_with_one_line_that_names_the_option(
 
 
 def test_every_option_has_a_good_and_a_bad_value_here() -> None:
-    assert {option for option, *_ in GOOD} == {option for option, _ in BAD} == {option for option, *_ in TABLE}
+    assert {option for option, *_ in GOOD} == {option for option, _ in BAD} == {option.name for option in TABLE}
 
 
 def test_every_field_of_the_settings_has_an_option() -> None:
     fields = {
         (group, field) for group in ("node", "peers", "delivery") for field in getattr(Settings(), group).__slots__
     }
-    assert {(group, field) for _, group, field, _, _ in TABLE} == fields
+    assert {(option.group, option.field) for option in TABLE} == fields
 
 
 def test_without_options_everything_is_as_by_default_but_the_name_which_is_the_hosts(
@@ -188,9 +190,9 @@ def test_the_version_is_the_packages(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_help_names_every_option_and_its_default() -> None:
     text = " ".join(str(Options()).split())
-    for option, _, _, _, explained in TABLE:
-        assert f"--{option}=" in text
-        assert "[default:" in explained
+    for option in TABLE:
+        assert f"--{option.name}=" in text
+        assert "[default:" in option.help
     assert "--listen=" in text
 
 

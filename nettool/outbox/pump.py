@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from nettool.interfaces import IPump
+from nettool.interfaces import IOwnTransport, IPump
 from nettool.outbox.queue import Outbox
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, READ, Live
 
@@ -106,6 +106,7 @@ class Pump:
         "_held",
         "_live",
         "_moved_at",
+        "_own",
         "_socket",
         "_timer",
         "_transport",
@@ -133,6 +134,7 @@ class Pump:
         self._transport: Any = None
         self._direct_write: Callable[[Any], Any] | None = None
         self._socket: Any = None  # a tcp.Connection, whose attributes mypy knows only in part
+        self._own: Any = None  # an IOwnTransport
         self._moved_at = 0.0
         self._held = 0
         self._closing_since = 0.0
@@ -142,6 +144,7 @@ class Pump:
     def start(self, transport: ITransport) -> None:
         """Register with the transport and write to it from now on."""
         self._transport = transport
+        self._own = transport if IOwnTransport.implementedBy(type(transport)) else None
         self._socket = _socket_under(transport)
         if self._socket is not None:
             _set_up(self._socket.getHandle())
@@ -258,7 +261,10 @@ class Pump:
         return self._held < held or self._moved_at > moved_at
 
     def _buffered(self) -> int:
-        """Bytes in the socket's own buffers.  Twisted has no public name for what waits to join the first of them."""
+        """Bytes in the transport's buffers; Twisted has no public name for what waits to join the first of them."""
+        if self._own is not None:
+            held: int = self._own.held
+            return held
         transport = self._socket
         return 0 if transport is None else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
@@ -284,9 +290,9 @@ class Pump:
             self._turn.schedule()
 
     @property
-    def plain_socket(self) -> bool:
-        """Whether the transport is a socket's own, which can close its writing side alone."""
-        return self._direct_write is not None
+    def half_closes(self) -> bool:
+        """Whether the transport can close its writing side alone; TLS as Twisted has it cannot."""
+        return self._direct_write is not None or self._own is not None
 
     @property
     def lowest(self) -> Any:

@@ -167,7 +167,7 @@ class PeerProtocol(Protocol):
 
     def _flushed(self) -> None:
         """The last line has been handed over: close so that it arrives."""
-        half_closes = self._pump.plain_socket
+        half_closes = self._pump.half_closes
         self._pump.stop()
         if half_closes and not self._input_ended:
             self._transport.loseWriteConnection()

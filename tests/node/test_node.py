@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.defer import Deferred
 
-from nettool.tap import NodeService, Options, makeService
+from nettool.service import NodeService
+from nettool.tap import Options, makeService
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
 from tests.support.street import kibibytes

@@ -141,14 +141,14 @@ def test_a_plain_socket_is_written_to_at_once_and_its_kernel_buffer_is_kept_smal
     assert line.end.options[socket.SOL_SOCKET, socket.SO_SNDBUF] == KERNEL_SEND_BUFFER
     assert line.end.options[socket.IPPROTO_TCP, socket.TCP_NODELAY] == 1
     assert line.end.options[socket.SOL_SOCKET, socket.SO_KEEPALIVE] == 1
-    assert line.pump.plain_socket
+    assert line.pump.half_closes
     batch = line.direct(alice, b"now")
     line.turn.run()
     assert line.end.received == batch.data
 
 
 def test_what_has_layers_above_its_socket_is_no_plain_socket(alice: Sender) -> None:
-    assert not Line().pump.plain_socket
+    assert not Line().pump.half_closes
 
 
 def test_a_write_to_a_lost_connection_is_the_transports_business(

@@ -1,0 +1,13 @@
+"""
+embed: a node inside somebody's program or test, with or without sockets.
+
+In: a reactor or a clock, options, endpoints.  Out: a running node, and endpoints by which any Twisted protocol becomes
+its peer without a socket.  Never: a signal handler, a thread, the process's end, or an address nobody asked for.
+
+`node` the node as a context manager or service · `inside` the endpoint · `pipe` the two transports of a connection.
+"""
+
+from nettool.embed.inside import InsideAddress, InsideEndpoint
+from nettool.embed.node import Node
+
+__all__ = ["InsideAddress", "InsideEndpoint", "Node"]
