@@ -143,7 +143,10 @@ class Listener(Service):
 
     @property
     def where(self) -> str:
-        """The address that was bound, as an endpoint string: the real port where 0 was asked for."""
+        """The address that was bound, as `tcp:127.0.0.1:6388`: the real port where 0 was asked for.
+
+        Of tcp and unix it is what `clientFromString` takes, so colons of an IPv6 address are escaped.
+        """
         scheme = self._description.partition(":")[0]
         if self.port is None:
             return self._description
@@ -151,17 +154,22 @@ class Listener(Service):
         name = getattr(address, "name", None)
         if name is not None:
             return f"{scheme}:{name.decode() if isinstance(name, bytes) else name}"
-        return f"{scheme}:{address.host}:{address.port}"
+        host = address.host.replace(":", "\\:")
+        return f"{scheme}:{host}:{address.port}"
 
 
 def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     """The endpoint that a string describes, with a backlog in the thousands, if its kind has one and none is named."""
     scheme = description.partition(":")[0]
-    with_backlog = description
-    if scheme in ("tcp", "tcp6", "ssl", "tls", "unix") and "backlog=" not in description:
-        with_backlog = f"{description}:backlog={BACKLOG}"
+    endpoint: IStreamServerEndpoint
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, with_backlog)
+        if scheme in ("tcp", "tcp6", "ssl", "tls", "unix") and "backlog=" not in description:
+            try:
+                endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
+                return endpoint
+            except TypeError:
+                pass  # it names one by its place, as in tcp:6388:127.0.0.1:100
+        endpoint = serverFromString(reactor, description)
         return endpoint
     except Exception as error:  # whatever the endpoint's parser, or the files that it names, bring about
         raise _unusable(description, error) from error

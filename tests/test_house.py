@@ -50,6 +50,7 @@ PURE = [
     "nettool.outbox.backlog*",
     "nettool.outbox.batch*",
     "nettool.outbox.gates*",
+    "nettool.outbox.losses*",
     "nettool.peers.session*",
 ]
 IMPURE = ["twisted.internet", "time", "random", "os", "socket"]

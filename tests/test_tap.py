@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 from twisted.application.service import IService
 from twisted.internet import reactor as process_reactor
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
 import nettool
 from nettool.options import TABLE
 from nettool.service import Listener, NodeService
-from nettool.settings import KIB, MIB, OnNameTaken, Settings, TopicOverflow
+from nettool.settings import BACKLOG, KIB, MIB, OnNameTaken, Settings, TopicOverflow
 from nettool.tap import Options, Signals, makeService
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
@@ -215,6 +217,34 @@ def test_without_a_listener_it_listens_on_the_loopback_only() -> None:
     ((port, _, backlog, interface),) = reactor.tcpServers
     assert (port, interface) == (6388, "127.0.0.1")
     assert backlog >= 1000, "a storm of connections is not to wait on retransmits"
+
+
+@pytest.mark.parametrize("description, port", [("tcp:6389:127.0.0.1:100", 6389), ("tcp:6389:127.0.0.1", 6389)])
+def test_an_endpoint_may_be_written_without_keys(description: str, port: int) -> None:
+    reactor = MemoryReactorClock()
+    start(makeService(parsed("--listen", description), reactor))
+    ((bound, _, backlog, interface),) = reactor.tcpServers
+    assert (bound, interface) == (port, "127.0.0.1")
+    assert backlog == (100 if description.endswith("100") else BACKLOG)
+
+
+@pytest.mark.parametrize("host, told", [("127.0.0.1", "tcp:127.0.0.1:7"), ("::1", r"tcp:\:\:1:7")])
+def test_where_it_listens_can_be_given_to_a_client(host: str, told: str) -> None:
+    listener = NodeService(Settings(), MemoryReactorClock(), ["tcp:0"]).listeners[0]
+    listener.port = _FakeListeningPort(host)
+    assert listener.where == told
+    clientFromString(MemoryReactorClock(), listener.where)
+
+
+class _FakeListeningPort:
+    """A port that tells an address."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def getHost(self) -> Any:
+        kind = IPv6Address if ":" in self.host else IPv4Address
+        return kind("TCP", self.host, 7)
 
 
 def test_a_backlog_that_is_asked_for_is_kept() -> None:

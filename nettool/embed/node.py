@@ -86,7 +86,7 @@ class Node(NodeService):
 
     @property
     def where(self) -> list[str]:
-        """The addresses that were bound, as endpoint strings: real ports where 0 was asked for."""
+        """The addresses that were bound, as client endpoint strings: real ports where 0 was asked for."""
         return [listener.where for listener in self.listeners]
 
     def totals(self) -> LedgerSnapshot:

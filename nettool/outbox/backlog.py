@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from math import inf
 
-from nettool.errors import DropReason, ErrorCode, ReturnReason
+from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.batch import CHARGE, Batch, Kind, tell_apart
 from nettool.outbox.gates import Gate
+from nettool.outbox.losses import LossReport, LostReturns
 from nettool.settings import CHUNK, RETURNS_FACTOR, Live, TopicOverflow
 from nettool.wire.lines import count
 
@@ -54,47 +55,6 @@ class Lane:
         self.gate.open()
 
 
-class Told(Batch):
-    """An error that counts losses until it is taken, and is rendered then.  Its counts and its place are its own."""
-
-    __slots__ = ("after",)
-
-    def __init__(self, owner: ISender, after: int, now: float = 0.0) -> None:
-        super().__init__(Kind.ANSWER, owner, b"", b"", 0, now, {})
-        self.after = after
-        """How many batches to names came before it."""
-
-    def count(self, losses: dict[bytes, int]) -> None:
-        """Add these to what it tells."""
-        assert self.counts is not None
-        for what, lines in losses.items():
-            self.counts[what] = self.counts.get(what, 0) + lines
-
-    def render(self) -> None:
-        """Make its data from what it has counted up to now."""
-        assert self.counts is not None
-        lines = (b"error %b: %b%d\n" % (self.code.value, self.detail(what), n) for what, n in self.counts.items())
-        self.data = b"".join(lines)
-
-    code = ErrorCode.LAGGED
-
-    def detail(self, what: bytes) -> bytes:
-        """What stands before the count."""
-        return what + b" "
-
-
-class LostReturns(Told):
-    """Lines that could not even be given back."""
-
-    __slots__ = ()
-
-    code = ErrorCode.RETURNS_LOST
-
-    def detail(self, what: bytes) -> bytes:
-        """Nothing: there is one count."""
-        return b""
-
-
 class Backlog:
     """The two lanes of a blocked outbox."""
 
@@ -107,7 +67,7 @@ class Backlog:
         "_lost_returns",
         "_marks",
         "_owner",
-        "_part_of",
+        "_part",
         "_topics",
         "direct",
         "own_gate",
@@ -130,14 +90,14 @@ class Backlog:
         self._topics: deque[Batch] = deque()
         self._after: deque[int] = deque()
         """For each of `_topics`, how many batches to names came before it."""
-        self._marks: deque[Told] = deque()
+        self._marks: deque[LossReport] = deque()
         """Where topic lines were dropped: all before the first of `_topics`; none has a line to a name inside it."""
         self._lost_returns: LostReturns | None = None
-        self._part_of: Lane | None = None
-        """The lane of a batch larger than a chunk that is on its way: it counts there until it has gone."""
+        self._part: Batch | None = None
+        """A batch larger than a chunk that is on its way: it counts in its lane until it has gone."""
 
     def __bool__(self) -> bool:
-        return bool(self._directs or self._topics or self._marks or self._part_of)
+        return bool(self._directs or self._topics or self._marks or self._part)
 
     # What comes in
 
@@ -155,6 +115,14 @@ class Backlog:
                 self._put_returned(batch)
             case _:
                 self._put_direct(batch)
+
+    def adopt(self, part: Batch, left: int) -> None:
+        """What is left of a batch larger than a chunk, which was on its way before there was a backlog, counts too."""
+        if self._part is None:
+            self._part = part
+            lane = self._lane_of(part)
+            lane.held += CHARGE + left
+            self._make_wait(lane, part)
 
     def _put_returned(self, batch: Batch) -> None:
         """Keep as many of its lines as there is room for; the others are lost, and that is told."""
@@ -220,8 +188,8 @@ class Backlog:
     def _lose_notice(self, batch: Batch, after: int) -> None:
         """Nobody can be made to wait for a notice, so it is not patience that bounds them: they are lost at the end."""
         last = self._topics[-1] if self._topics else None
-        if not isinstance(last, Told) or last.after != after:
-            last = Told(self._owner, after)
+        if not isinstance(last, LossReport) or last.after != after:
+            last = LossReport(self._owner, after)
             self._topics.append(last)
             self._after.append(after)
             self.topic.held += CHARGE
@@ -234,7 +202,8 @@ class Backlog:
             if not bound or lane.held < bound:
                 return
             lane.full_since = batch.at
-            for filler in self._batches(lane):
+            on_its_way = [self._part] if self._part is not None and self._lane_of(self._part) is lane else []
+            for filler in on_its_way + self._batches(lane):
                 self._shut(lane, filler, batch.at)
             self.tick(batch.at)
         else:
@@ -242,7 +211,9 @@ class Backlog:
 
     def _shut(self, lane: Lane, batch: Batch, now: float) -> None:
         if batch.kind in _OWN:
-            self.own_gate.shut(self._owner, now)
+            # Among topic lines only losses are told: nobody waits for them, and nothing there would let the owner go.
+            if lane is self.direct:
+                self.own_gate.shut(self._owner, now)
         elif not lane.spent and batch.sender is not None:
             lane.gate.shut(batch.sender, now)
 
@@ -274,10 +245,10 @@ class Backlog:
             self._home.ledger.drop(batch.lines, DropReason.LAGGED)
             self._mark_at(after).count(batch.by_topic())
 
-    def _mark_at(self, after: int) -> Told:
+    def _mark_at(self, after: int) -> LossReport:
         marks = self._marks
         if not marks or (marks[-1].after != after and sum(len(mark.counts or ()) for mark in marks) < MARKED):
-            marks.append(Told(self._owner, after))
+            marks.append(LossReport(self._owner, after))
         return marks[-1]
 
     # What goes out
@@ -291,7 +262,7 @@ class Backlog:
             if queue is None:
                 break
             batch = queue[0]
-            if isinstance(batch, Told):
+            if isinstance(batch, LossReport):
                 batch.render()
             if taken and size + len(batch.data) > CHUNK:
                 break
@@ -305,19 +276,19 @@ class Backlog:
             if batch is self._lost_returns:
                 self._lost_returns = None
             if len(batch.data) > CHUNK:
-                self._part_of = lane
+                self._part = batch
             else:
                 lane.held -= _cost(batch)
         return taken
 
     def part_went(self, size: int, done: bool) -> None:
         """So many bytes of the batch that was larger than a chunk have gone; `done` with its last ones."""
-        if self._part_of is not None:
-            self._part_of.held -= size + (CHARGE if done else 0)
+        if self._part is not None:
+            self._lane_of(self._part).held -= size + (CHARGE if done else 0)
             if done:
-                self._part_of = None
+                self._part = None
 
-    def _oldest(self) -> deque[Batch] | deque[Told] | None:
+    def _oldest(self) -> deque[Batch] | deque[LossReport] | None:
         """The queue that has the next batch at its head."""
         directs_taken = self._directs_put - len(self._directs)
         if self._marks and self._marks[0].after <= directs_taken:
@@ -339,12 +310,17 @@ class Backlog:
         """Forget everything; every sender that waits goes on."""
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
-        self._part_of = None
+        self._part = None
         self.direct.end_episode()
         self.topic.end_episode()
         self.own_gate.open()
 
     # What an operator sees
+
+    @property
+    def holds_anybody(self) -> bool:
+        """Whether a sender, or the owner, waits for it."""
+        return bool(self.direct.gate.waiting or self.topic.gate.waiting or self.own_gate.waiting)
 
     @property
     def full_since(self) -> float:
@@ -360,6 +336,9 @@ class Backlog:
         """What is in it: lines to names first, then topic lines."""
         return [*self._batches(self.direct), *self._batches(self.topic)]
 
+    def _lane_of(self, batch: Batch) -> Lane:
+        return self.topic if batch.kind is Kind.TOPIC or batch.kind is Kind.NOTICE else self.direct
+
     def _batches(self, lane: Lane) -> list[Batch]:
         return list(self._directs if lane is self.direct else self._topics)
 
@@ -370,7 +349,7 @@ _OWN = frozenset((Kind.ANSWER, Kind.RETURNED))
 def _merge(last: Batch, batch: Batch) -> Batch | None:
     """Both as one, if they are small and of one sender and address; the older one's time is kept."""
     if (
-        isinstance(last, Told)
+        isinstance(last, LossReport)
         or last.sender is not batch.sender
         or last.address != batch.address
         or last.kind is not batch.kind
@@ -389,5 +368,5 @@ def _merge(last: Batch, batch: Batch) -> Batch | None:
 
 
 def _cost(batch: Batch) -> int:
-    """Bytes that a batch takes of its lane's bound; a `Told` is charged alone, since its data comes late."""
-    return CHARGE if isinstance(batch, Told) else CHARGE + len(batch.data)
+    """Bytes that a batch takes of its lane's bound; a `LossReport` is charged alone, since its data comes late."""
+    return CHARGE if isinstance(batch, LossReport) else CHARGE + len(batch.data)

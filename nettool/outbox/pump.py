@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from math import inf, isinf
 from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.interfaces import IOwnTransport, IPump
@@ -98,6 +100,7 @@ class Pump:
     """
 
     __slots__ = (
+        "_broke",
         "_clock",
         "_closing_since",
         "_direct_write",
@@ -122,13 +125,16 @@ class Pump:
         clock: IReactorTime,
         turn: Turn,
         give_up: Callable[[float], None],
+        broke: Callable[[Failure], None],
     ) -> None:
-        """`give_up` is called with the limit, in seconds, when the peer is too slow: it must end the connection."""
+        """`give_up` is called with the limit, in seconds, when the peer is too slow, and `broke` after a fault of the
+        transport's or ours: each must end the connection."""
         self.outbox = outbox
         self._live = live
         self._clock = clock
         self._turn = turn
         self._give_up = give_up
+        self._broke = broke
         self._gave_up = False
         self._waiting: list[Callable[[], None]] | None = None
         self._transport: Any = None
@@ -184,13 +190,18 @@ class Pump:
         self._turn.add(self)
 
     def flush(self) -> None:
-        """See `IPump`."""
+        """See `IPump`.  A fault here is this connection's, never that of whoever sent to it."""
         outbox = self.outbox
-        while not outbox.blocked:
-            chunk = outbox.take()
-            if chunk is None:
-                break
-            self._write(chunk)
+        try:
+            while not outbox.blocked:
+                chunk = outbox.take()
+                if chunk is None:
+                    break
+                self._write(chunk)
+        except Exception:
+            # What was half written must not be followed by anything.
+            outbox.block()
+            self._turn.soon(partial(self._broke, Failure()))
         if self._waiting is not None and not outbox.blocked:
             waiting, self._waiting = self._waiting, None
             for call in waiting:
@@ -324,5 +335,5 @@ def _set_up(handle: socket.socket) -> None:
 def _socket_under(transport: Any) -> Any:
     """The plain socket's transport at the bottom, below TLS; none in memory."""
     while transport is not None and not isinstance(transport, tcp.Connection):
-        transport = vars(transport).get("transport")
+        transport = getattr(transport, "__dict__", {}).get("transport")
     return transport

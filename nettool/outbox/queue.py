@@ -81,11 +81,15 @@ class Outbox:
         if self.closed is not None:
             self._home.give_back(batch, self.closed, batch.at)
             return
+        backlog = self._open_backlog()
+        backlog.put(batch)
+        if self.pump is not None and backlog.full:
+            self.pump.watch()
+
+    def _open_backlog(self) -> Backlog:
         if self.backlog is None:
             self.backlog = Backlog(self.owner, self._live, self._home)
-        self.backlog.put(batch)
-        if self.pump is not None and self.backlog.full:
-            self.pump.watch()
+        return self.backlog
 
     # What goes out
 
@@ -93,6 +97,11 @@ class Outbox:
         """The transport takes nothing now."""
         self.blocked = True
         ready, self.ready, self._ready_bytes = self.ready, [], 0
+        if self._part is not None and self.closed is None:
+            backlog = self._open_backlog()
+            backlog.adopt(self._part.batch, self._part.left)
+            if self.pump is not None and backlog.full:
+                self.pump.watch()
         for batch in ready:
             self._put_back(batch)
 
@@ -148,6 +157,7 @@ class Outbox:
     def _look_whether_empty(self) -> None:
         if self.backlog is not None and not self.backlog:
             self.backlog.made_room()
+            assert not self.backlog.holds_anybody, "who waits for an empty outbox waits for ever"
             self.backlog = None
 
     def _count(self, batch: Batch, lines: int) -> None:
@@ -240,6 +250,11 @@ class _Part:
     @property
     def done(self) -> bool:
         return self._position == len(self.batch.data)
+
+    @property
+    def left(self) -> int:
+        """Bytes that have not been handed over."""
+        return len(self.batch.data) - self._position
 
     def next(self) -> tuple[memoryview, int]:
         """The next chunk, and how many lines it completes."""

@@ -43,7 +43,7 @@ class PeerFactory(Factory):
         self.faults = 0
         self._admitted = 0
         self._stopping = Gate()
-        self._draining = False
+        self.draining = False
         self._unflushed: set[PeerProtocol] = set()
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
 
@@ -61,8 +61,6 @@ class PeerFactory(Factory):
             return most
         self._admitted += 1
         connection.admitted = True
-        if self._draining:
-            connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, self.clock.seconds())
         return 0
 
     def disconnected(self, connection: PeerProtocol) -> None:
@@ -82,7 +80,7 @@ class PeerFactory(Factory):
 
     async def drain(self) -> None:
         """Stop reading, flush, give back, say `bye` and close: each with its limit of time."""
-        self._draining = True
+        self.draining = True
         now = self.clock.seconds()
         for connection in tuple(self.connections):
             if connection.session.phase in (Phase.LOGIN, Phase.WAITING):
@@ -103,13 +101,13 @@ class PeerFactory(Factory):
 
     def abort(self) -> None:
         """End every connection at once; what is queued is given back to nobody, and counted."""
-        self._draining = True
+        self.draining = True
         self.broker.shut_down(self.clock.seconds())
         for connection in tuple(self.connections):
             self._cut_off(connection)
 
     def _cut_off(self, connection: PeerProtocol) -> None:
-        connection.session.closing = connection.session.closing or CloseReason.SHUTDOWN
+        connection.session.cut_off()
         connection.abort()
 
     async def _flush(self, seconds: float) -> None:

@@ -13,6 +13,7 @@ reads on until the other's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from nettool.errors import CloseReason, ReturnReason
 from nettool.interfaces import IShell
 from nettool.outbox.pump import Pump
 from nettool.peers.session import Phase, Session
-from nettool.settings import LINGER
+from nettool.settings import LINGER, SHUTDOWN_RETURNS
 
 if TYPE_CHECKING:
     from nettool.peers.factory import PeerFactory
@@ -37,6 +38,18 @@ SMALL = 4096
 
 SLICE = 0.02
 """Seconds for which one read may be worked off line by line, before others have their turn."""
+
+
+class Stage(Enum):
+    """How far a close has come."""
+
+    OPEN = "open"
+    FLUSHING = "flushing"
+    """The last line is in the outbox."""
+    LINGERING = "lingering"
+    """All was handed to the transport; input is thrown away."""
+    CLOSING = "closing"
+    """The transport has been told to close; what it still holds may keep it."""
 
 
 @implementer(IHalfCloseableProtocol, IShell)
@@ -52,12 +65,12 @@ class PeerProtocol(Protocol):
     def __init__(self, factory: PeerFactory) -> None:
         self.factory = factory
         self.session = Session(factory.broker, factory.live, self)
-        self._pump = Pump(self.session.outbox, factory.live, factory.clock, factory.turn, self._too_slow)
+        self._pump = Pump(self.session.outbox, factory.live, factory.clock, factory.turn, self._too_slow, self._broke)
         self._timer: IDelayedCall | None = None
         self._input_ended = False
-        self._closing = False
-        self._lingering = False
+        self._stage = Stage.OPEN
         self._end_by = inf
+        """When it is aborted at the latest, once it closes, whatever has not gone by then."""
         self._lost = False
         self.admitted = False
         """Whether it counts towards the limit on peers."""
@@ -66,11 +79,16 @@ class PeerProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """A peer has connected."""
-        transport: Any = self.transport
-        self._pump.start(transport)
         limit = self.factory.connected(self)
+        try:
+            self._pump.start(self._transport)
+        except Exception:
+            self._broke(Failure())
+            return
         if limit:
             self._guard(self.session.refuse_at_door, limit)
+        elif self.factory.draining:
+            self._guard(self.session.close, CloseReason.SHUTDOWN, SHUTDOWN_RETURNS)
         elif self.session.phase is Phase.LOGIN:
             self._set_timer(self.factory.live.peers.login_timeout, self._login_timed_out)
 
@@ -129,15 +147,19 @@ class PeerProtocol(Protocol):
 
     def end_within(self, seconds: float) -> None:
         """See `IShell`."""
-        if self._lost or self._lingering:
+        if self._lost:
             return
-        self._end_by = min(self._end_by, self.factory.clock.seconds() + seconds)
-        if not self._closing:
-            self._closing = True
+        now = self.factory.clock.seconds()
+        sooner = now + seconds < self._end_by
+        self._end_by = min(self._end_by, now + seconds)
+        if self._stage is Stage.OPEN:
+            self._stage = Stage.FLUSHING
             self._set_timer(seconds, self.abort)
             self._pump.when_empty(self._flushed)
-        elif self._timer is None or self._timer.getTime() > self.factory.clock.seconds() + seconds:
+        elif sooner and self._stage is Stage.FLUSHING:
             self._set_timer(seconds, self.abort)
+        elif sooner and self._stage is Stage.CLOSING:
+            self._set_timer(max(seconds, LINGER / 2), self.abort)
 
     def abort(self) -> None:
         """See `IShell`."""
@@ -173,13 +195,15 @@ class PeerProtocol(Protocol):
             self._transport.loseWriteConnection()
         else:
             self._transport.loseConnection()
-        self._lingering = True
+        self._stage = Stage.LINGERING
         # What TLS has encrypted may still be in the buffer of the socket under it: the second half is for that.
         self._set_timer(LINGER if half_closes else LINGER / 2, self._end_lingering)
 
     def _end_lingering(self) -> None:
         """Close in an orderly way: the kernel goes on sending what it holds, which an abort would throw away."""
-        self._set_timer(max(self._end_by - self.factory.clock.seconds(), LINGER / 2), self.abort)
+        self._stage = Stage.CLOSING
+        left = min(self._end_by - self.factory.clock.seconds(), self.factory.live.delivery.stall_timeout)
+        self._set_timer(max(left, LINGER / 2), self.abort)
         (self._pump.lowest or self._transport).loseConnection()
 
     def _login_timed_out(self) -> None:
@@ -202,11 +226,16 @@ class PeerProtocol(Protocol):
         try:
             call(*arguments, self.factory.clock.seconds())
         except Exception:
-            self._log.failure("the session of {name} at {peer} failed", name=self.who, peer=self._transport.getPeer())
-            self.factory.broke()
-            self.session.closing = CloseReason.BROKEN
-            self.session.ended(ReturnReason.DISCONNECTED, self.factory.clock.seconds())
-            self.abort()
+            self._broke(Failure())
+
+    def _broke(self, failure: Failure) -> None:
+        """There was a fault of ours, or of the transport's: it is logged and counted, and ends this connection."""
+        peer = self._transport.getPeer()
+        self._log.failure("the session of {name} at {peer} failed", failure=failure, name=self.who, peer=peer)
+        self.factory.broke()
+        self.session.broke(self.factory.clock.seconds())
+        self.abort()
+        self.factory.turn.schedule()
 
     def _set_timer(self, seconds: float, call: Any) -> None:
         self._cancel_timer()

@@ -322,6 +322,15 @@ class Session:
             self._shell.read_on()
         self._shell.end_within(drain)
 
+    def broke(self, now: float) -> None:
+        """There was a fault on this connection: it is over, whatever it had closed for before."""
+        self.closing = CloseReason.BROKEN
+        self.ended(ReturnReason.DISCONNECTED, now)
+
+    def cut_off(self) -> None:
+        """The shell is about to abort, since the node waits no longer: that is the reason, if there was none before."""
+        self.closing = self.closing or CloseReason.SHUTDOWN
+
     def ended(self, reason: ReturnReason, now: float) -> None:
         """Nothing more can be written to it: its name is free, and what is queued goes back with this reason."""
         if self.phase is not Phase.GONE:

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox import backlog, queue
 from nettool.outbox.batch import CHARGE, Batch, Kind
+from nettool.outbox.losses import LossReport
 from nettool.peers.session import Phase
 from nettool.settings import RETURNS_FACTOR, Delivery, OnNameTaken, Peers, Settings, TopicOverflow
 from tests.broker.model import Connection, Observed, Sent, Street, World, tally
@@ -575,7 +576,7 @@ class Node(RuleBasedStateMachine):
         for batch in waiting.batches():
             in_lanes["topic" if batch.kind in (Kind.TOPIC, Kind.NOTICE) else "direct"].append(batch)
         patience = {"direct": self.delivery.direct_patience, "topic": self.delivery.topic_patience}
-        told = any(isinstance(batch, backlog.Told) for batch in waiting.batches())
+        told = any(isinstance(batch, LossReport) for batch in waiting.batches())
         # A batch larger than a chunk that is on its way counts in its lane, as far as it has not gone.
         everything = outbox.batches()
         part = everything[0] if len(everything) > len(waiting.batches()) else None
@@ -598,6 +599,8 @@ class Node(RuleBasedStateMachine):
                 history.fillers = set()
             texts = [batch for batch in batches if batch.kind in (Kind.DIRECT, Kind.TOPIC)]
             history.fillers |= {batch.sender for batch in texts}
+            if part is not None and (part.kind is Kind.TOPIC) == (kind == "topic"):
+                history.fillers.add(part.sender)
             self.gate_is_right(peer, kind, history, patience[kind])
             if not bound:
                 continue
@@ -615,7 +618,7 @@ class Node(RuleBasedStateMachine):
         assert waiting is not None
         lane = waiting.direct if kind == "direct" else waiting.topic
         own = any(
-            batch.kind in (Kind.ANSWER, Kind.RETURNED) and not isinstance(batch, backlog.Told)
+            batch.kind in (Kind.ANSWER, Kind.RETURNED) and not isinstance(batch, LossReport)
             for batch in waiting.batches()
         )
         over = history.since + patience <= self.street.now

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.backlog import MARKED, MERGED
 from nettool.outbox.batch import CHARGE, Batch, Kind
-from nettool.settings import RETURNS_FACTOR, Delivery, Settings, TopicOverflow
+from nettool.settings import CHUNK, RETURNS_FACTOR, Delivery, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 
 HALF = BOUND // 2
@@ -581,3 +581,47 @@ def test_notices_have_a_bound_though_nobody_can_be_made_to_wait_for_them(alice: 
         b"from alice: between",
         b"error lagged: /watch 1",
     ]
+
+
+def test_losses_told_among_topic_lines_never_make_the_owner_wait(
+    alice: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("backlog", "queue"):
+        monkeypatch.setattr(f"nettool.outbox.{module}.CHUNK", BOUND // 3)
+    place = Place(topic_patience=60.0)
+
+    def fill() -> None:
+        while not place.outbox.full:
+            place.topic(alice, filling(BOUND // 4))
+
+    fill()
+    place.notice(b"carol")  # lost, since nobody can be made to wait for it
+    while place.outbox.full:
+        place.take()
+    fill()
+    assert alice.waits
+    assert not place.owner.waits
+    place.take_all()
+    assert not alice.waits
+    assert place.outbox.empty
+
+
+@pytest.mark.parametrize("kind", ["direct", "topic"])
+def test_a_large_batch_that_is_on_its_way_when_the_transport_stops_counts_in_its_lane(
+    kind: str, alice: Sender, bob: Sender
+) -> None:
+    place = Place(outbox_bytes=2 * CHUNK)
+    place.outbox.unblock()
+    getattr(place, kind)(alice, *[b"." * 1000] * 1000)
+    assert place.outbox.take() is not None
+    place.outbox.block()
+    assert place.outbox.full
+    assert alice.waits
+    assert place.watched
+    getattr(place, kind)(bob, b"one more")
+    assert bob.waits
+    place.take_all()
+    assert not alice.waits
+    assert not bob.waits
+    assert place.outbox.empty
+    assert place.ledger.delivered == 1001

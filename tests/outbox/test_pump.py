@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from nettool.errors import ReturnReason
 from nettool.outbox.pump import Pump, Turn
@@ -41,7 +42,8 @@ class Line(Place):
         self.clock.advance(self.now)
         self.turn = Turn(self.clock)
         self.given_up: list[float] = []
-        self.pump = Pump(self.outbox, self.live, self.clock, self.turn, self.given_up.append)
+        self.broken: list[Failure] = []
+        self.pump = Pump(self.outbox, self.live, self.clock, self.turn, self.given_up.append, self.broken.append)
         self.conversation: Any = Conversation()
         self.transport: Any
         self.end: Any

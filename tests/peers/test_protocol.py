@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from nettool.errors import CloseReason
 from nettool.interfaces import IShell
+from nettool.outbox.pump import _socket_under
 from nettool.peers.protocol import SLICE, SMALL
 from nettool.settings import KIB, LINGER, OnNameTaken, TopicOverflow
 from tests.support.peer import MemoryPeer
@@ -369,6 +370,30 @@ def test_a_newcomer_that_leaves_while_it_waits_frees_the_place_for_another(takeo
     assert another.hear() == [b"ok login alice@node1"]
 
 
+def test_a_takeover_shortens_the_close_of_one_that_lingers_already(takeover: MemoryStreet) -> None:
+    older, bob = takeover.peers(b"alice", b"bob")
+    older.stop_reading()
+    bob.say(b"alice: " + b"x" * 30_000)
+    older.say(b"/quit")
+    newcomer = takeover.connect()
+    newcomer.say(b"alice")
+    takeover.pass_time(1.0)
+    takeover.pass_time(1.0)
+    assert newcomer.hear() == [b"ok login alice@node1"]
+
+
+def test_without_a_limit_on_the_drain_the_stall_timeout_still_ends_what_takes_nothing() -> None:
+    street = MemoryStreet(layered=True, drain_timeout=inf, stall_timeout=30.0)
+    alice, bob = street.peers(b"alice", b"bob")
+    alice.stop_reading()
+    bob.say(b"alice: " + b"x" * 30_000)
+    alice.say(b"/quit")
+    for _ in range(4):
+        street.pass_time(10.0)
+    assert not alice.is_connected
+    street.peer(b"alice")
+
+
 def test_being_closed_again_never_gives_a_leaving_peer_more_time(takeover: MemoryStreet) -> None:
     older, bob = takeover.peers(b"alice", b"bob")
     fill(bob, older, b"alice")
@@ -605,15 +630,50 @@ def test_a_fault_while_a_connection_ends_leaves_nothing_connected(
     assert bob.ask(b"/who") == [b"peer bob", b"ok who 1"]
 
 
-def test_a_transport_that_fails_harms_nobody_else(logged_failures: Any) -> None:
+@pytest.mark.parametrize("number", [1, 600], ids=["at the end of the turn", "within the read"])
+def test_a_transport_that_fails_ends_its_own_connection_and_harms_nobody_else(
+    number: int, logged_failures: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     street = MemoryStreet(layered=True)
     alice, bob, carol = street.peers(b"alice", b"bob", b"carol")
-    bob.transport.write = fail
-    alice.say(b"bob: hi", b"carol: hi", b"/ping")
-    assert logged_failures.flush(ZeroDivisionError)
+    write, bob.transport.write = bob.transport.write, fail
+    with caplog.at_level("INFO"):
+        alice.say(*[b"bob: " + b"x" * 1000] * number, b"carol: hi", b"/ping")
+    bob.transport.write = write
+    assert len(logged_failures.flush(ZeroDivisionError)) == 1
+    assert any("'bob'" in record.getMessage() for record in caplog.records)
     assert carol.hear() == [b"from alice: hi"]
-    assert alice.hear() == [b"pong"]
+    assert b"pong" in alice.hear()
     assert alice.is_connected
+    assert not bob.is_connected
+    assert bob.hear() == [], "what follows a hole must not arrive"
+    assert street.factory.closed == {CloseReason.BROKEN: 1}
+    assert street.factory.faults == 1
+    assert alice.ask(b"bob: are you there?") == [b"error no-such-peer: bob"]
+    street.expect_balance()
+
+
+def test_a_connection_that_cannot_be_set_up_ends_alone_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, logged_failures: Any
+) -> None:
+    street = MemoryStreet()
+    alice = street.peer(b"alice")
+    with monkeypatch.context() as broken:
+        broken.setattr("nettool.outbox.pump._set_up", fail)
+        stranger = street.connect()
+        street.pass_time(0)
+    assert logged_failures.flush(ZeroDivisionError)
+    assert not stranger.is_connected
+    assert street.factory.connections == {alice.protocol}
+    assert street.factory.closed == {CloseReason.BROKEN: 1}
+    assert alice.ask(b"/ping") == [b"pong"]
+
+
+def test_a_transport_may_have_slots() -> None:
+    class Slotted:
+        __slots__ = ("transport",)
+
+    assert _socket_under(Slotted()) is None
 
 
 def test_nothing_is_left_when_all_have_gone(street: MemoryStreet) -> None:
