@@ -40,9 +40,10 @@ class NodeService(MultiService):
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
         self.listeners: list[Listener] = []
+        self._ended: Deferred[None] | None = None
         for number, where in enumerate(listen, 1):
             endpoint = _endpoint(reactor, where) if isinstance(where, str) else where
-            listener = Listener(where if isinstance(where, str) else repr(where), endpoint, self.peers)
+            listener = Listener(where if isinstance(where, str) else "", endpoint, self.peers)
             listener.setName(f"listener {number}")
             listener.setServiceParent(self)
             self.listeners.append(listener)
@@ -55,8 +56,12 @@ class NodeService(MultiService):
             self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=listener.where)
 
     def stopService(self) -> Deferred[None]:
-        """Stop accepting, then drain."""
-        return Deferred.fromCoroutine(self._stop())
+        """Stop accepting, then drain: once, however often it is asked for."""
+        if self._ended is None:
+            self._ended = Deferred.fromCoroutine(self._stop())
+        told: Deferred[None] = Deferred()
+        self._ended.addCallback(told.callback)  # what has an end here never fails
+        return told
 
     async def _stop(self) -> None:
         self._log.info("draining {count} connections", count=len(self.peers.connections))
@@ -82,7 +87,9 @@ class Listener(Service):
     _log = Logger()
 
     def __init__(self, description: str, endpoint: IStreamServerEndpoint, factory: PeerFactory) -> None:
-        self._description = description
+        """`description` is the endpoint's string, or empty where it was made without one."""
+        self._scheme = description.partition(":")[0]
+        self._description = description or repr(endpoint)
         self._endpoint = endpoint
         self._factory = factory
         self._bound: Deferred[None] | None = None
@@ -147,15 +154,14 @@ class Listener(Service):
 
         Of tcp and unix it is what `clientFromString` takes, so colons of an IPv6 address are escaped.
         """
-        scheme = self._description.partition(":")[0]
         if self.port is None:
             return self._description
         address: Any = self.port.getHost()
         name = getattr(address, "name", None)
         if name is not None:
-            return f"{scheme}:{name.decode() if isinstance(name, bytes) else name}"
+            return f"{self._scheme or 'unix'}:{name.decode() if isinstance(name, bytes) else name}"
         host = address.host.replace(":", "\\:")
-        return f"{scheme}:{host}:{address.port}"
+        return f"{self._scheme or 'tcp'}:{host}:{address.port}"
 
 
 def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:

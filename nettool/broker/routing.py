@@ -59,6 +59,9 @@ REMEMBERED = 16
 _NAMES, _LISTS, _MIXED = range(3)
 _HASH = ord("#")
 
+# Looked up in their class they would cost 50 ns a batch.
+_DIRECT, _TOPIC = Kind.DIRECT, Kind.TOPIC
+
 _column: Callable[[], list[bytes]] = partial(list, (b"",))
 """Begins with an empty element: joining with the prefix as separator then puts one before each line."""
 
@@ -114,7 +117,7 @@ class Routing:
             data, lines = (prefix + block[colon + 2 :], 1) if end == last else _replace(block, head, prefix, end)
             if lines:
                 self._ledger.accepted += lines
-                member.outbox.put(Batch(Kind.DIRECT, sender, address, data, lines, now))
+                member.outbox.put(Batch(_DIRECT, sender, address, data, lines, now))
         elif address[:1] == b"#" and is_topic(address):
             prefix = topic_prefix(sender.name)
             data, lines = (prefix + block, 1) if end == last else _insert(block, head, prefix)
@@ -128,7 +131,7 @@ class Routing:
         topic = self._directory.topics.get(address)
         if topic is None:
             return
-        batch = Batch(Kind.TOPIC, sender, address, data, lines, now)
+        batch = Batch(_TOPIC, sender, address, data, lines, now)
         hearers = topic.hearers
         self._ledger.accepted += lines * (len(hearers) - (sender.topics is not None and address in sender.topics))
         for hearer in hearers:
@@ -178,7 +181,7 @@ class Routing:
                 self._no_such_peer(sender, address, lines, now)
             else:
                 self._ledger.accepted += lines
-                member.outbox.put(Batch(Kind.DIRECT, sender, address, prefix.join(column), lines, now))
+                member.outbox.put(Batch(_DIRECT, sender, address, prefix.join(column), lines, now))
         return len(piece)
 
     def _group_lists(self, piece: list[bytes]) -> _Groups | None:
@@ -325,7 +328,7 @@ class Routing:
                 reached.add(member)
                 self._ledger.accepted += 1
                 data = direct_prefix(sender.name) + send.text + b"\n"
-                member.outbox.put(Batch(Kind.DIRECT, sender, address, data, 1, now))
+                member.outbox.put(Batch(_DIRECT, sender, address, data, 1, now))
         return len(send.addresses)
 
     def _member(self, address: bytes) -> IMember | None:

@@ -1,18 +1,20 @@
 """
 A node to embed.
 
-In: options as on the command line.  Out: a node that runs for the length of an `async with`, or as a service.
+In: options as on the command line.  Out: a node that runs for the length of a `with`, or as a service.
 Never: a second start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorCore, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from nettool._reactor import process_reactor
 from nettool.broker.ledger import LedgerSnapshot
@@ -20,14 +22,17 @@ from nettool.embed.inside import InsideEndpoint
 from nettool.options import settings_from
 from nettool.service import NodeService
 
+T = TypeVar("T")
+
 
 class Node(NodeService):
     """A node inside a program or a test.
 
         async with Node(reactor) as node:
-            bot = await node.endpoint().connect(Factory.forProtocol(Bot))
+            bot = await connectProtocol(node.endpoint(), Bot())
 
-    It is a Twisted service too: `Node(reactor, listen=["tcp:6388"]).setServiceParent(application)`.
+    On a `Clock` a plain `with` does too.  It is a Twisted service as well, and several may have one parent:
+    `Node(reactor, listen=["tcp:6388"]).setServiceParent(application)`.
 
     Invariant: it touches nothing of the process but the reactor that it was given.
     """
@@ -44,51 +49,114 @@ class Node(NodeService):
         self._reactor = process_reactor() if reactor is None else reactor
         written = {name.replace("_", "-"): str(value) for name, value in options.items()}
         super().__init__(settings_from(written), self._reactor, listen)
-        self._was_started = False
+        self.setName(None)  # children of one parent have different names, or none
+        self._inside = InsideEndpoint(
+            self._reactor, self.live.node.name.decode(), self.peers, lambda: bool(self.running)
+        )
+        self._was_used = False
+        self._at_shutdown: Any = None
+
+    # As a service
+
+    def privilegedStartService(self) -> None:
+        """Bind all listeners."""
+        self._refuse_second_start()
+        super().privilegedStartService()
 
     def startService(self) -> None:
         """Accept peers from now on."""
-        if self._was_started:
-            raise RuntimeError("a node is started once: make another one")
-        self._was_started = True
+        self._refuse_second_start()
+        self._was_used = True
         super().startService()
 
+    def stopService(self) -> Deferred[None]:
+        """Drain: flush, give back, say `bye`, close, for at most `drain-timeout` and a few seconds."""
+        self._was_used = True
+        return super().stopService()
+
+    def _refuse_second_start(self) -> None:
+        if self._was_used:
+            raise RuntimeError("a node is started once: make another one")
+
+    # For the length of a block
+
     async def __aenter__(self) -> Self:
-        """Start.  What an endpoint raises when it cannot be bound is raised, and nothing is left bound."""
+        """Start.  What an endpoint raises when it cannot be bound is raised, and nothing is left bound.
+
+        If the reactor is stopped within the block, the node is drained before it ends.
+        """
+        self._refuse_second_start()
         try:
             self.privilegedStartService()
             self.startService()
-            for listener in self.listeners:
-                await listener.bound()
-        except BaseException:
-            await self.stopService()
+            await gatherResults([listener.bound() for listener in self.listeners], consumeErrors=True)
+        except BaseException as error:
+            await self._drained()
+            if isinstance(error, FirstError):
+                error.subFailure.raiseException()
             raise
+        if IReactorCore.providedBy(self._reactor) and not isinstance(self._reactor, Clock):
+            self._at_shutdown = self._reactor.addSystemEventTrigger("before", "shutdown", self._reactor_stops)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Drain: flush, give back, say `bye`, close, for at most `drain-timeout`.
+        """Drain.  A `Clock` is turned as far as this takes, since nobody else can turn it meanwhile."""
+        if self._at_shutdown is not None:
+            self._reactor.removeSystemEventTrigger(self._at_shutdown)
+        await self._drained()
 
-        A `Clock` is turned as far as this takes, since nobody else can turn it meanwhile.
-        """
+    def __enter__(self) -> Self:
+        """The same on a `Clock`, where nothing has to be awaited: for tests that are no coroutines."""
+        if not isinstance(self._reactor, Clock):
+            raise TypeError("`with` is for a node on a Clock; on a reactor it is `async with`")
+        return _at_once(self.__aenter__())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drain, as `async with` does."""
+        _at_once(self.__aexit__(kind, error, traceback))
+
+    def _reactor_stops(self) -> Deferred[None]:
+        self._at_shutdown = None
+        return self.stopService()
+
+    async def _drained(self) -> None:
         ended = self.stopService()
         if isinstance(self._reactor, Clock):
             while not ended.called and self._reactor.getDelayedCalls():
                 due = min(call.getTime() for call in self._reactor.getDelayedCalls())
                 self._reactor.advance(max(0.0, due - self._reactor.seconds()))
+            self._reactor.advance(0)  # the peers are told
         await ended
+
+    # What it is for
 
     def endpoint(self) -> IStreamClientEndpoint:
         """An endpoint within the process: whatever protocol connects to it is a peer."""
-        name = self.live.node.name.decode()
-        return InsideEndpoint(self._reactor, name, self.peers, lambda: bool(self.running))
+        return self._inside
 
     @property
     def where(self) -> list[str]:
-        """The addresses that were bound, as client endpoint strings: real ports where 0 was asked for."""
+        """The addresses that were bound, as endpoint strings: real ports where 0 was asked for."""
         return [listener.where for listener in self.listeners]
 
     def totals(self) -> LedgerSnapshot:
         """What has become of every line until now."""
         return self.broker.snapshot()
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing but the clock it turns itself."""
+    results: list[T | Failure] = []
+    ended = Deferred.fromCoroutine(coroutine)
+    ended.addBoth(results.append)
+    if not results:
+        ended.cancel()
+        raise RuntimeError("it waits for something that its Clock does not bring about")
+    [result] = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result

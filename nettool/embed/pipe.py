@@ -6,7 +6,8 @@ of at most `READ`.  Never: a socket, a byte delivered inside the call that wrote
 
 It behaves as a TCP connection of Twisted's does, with `KERNEL_SEND_BUFFER` bytes in each direction in the place of the
 kernel's buffers: what is beyond them pauses the producer; a connection that is closed in order delivers what was
-written before; one that is aborted does not.
+written before; one that is aborted does not; whoever goes on writing to an end that has closed is told that the
+connection is lost, after what that end sent before.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class End:
         self._other: End = self
         self._unread = bytearray()
         """What was written here and not yet read at the other end."""
+        self._writing = False
+        """Something was written, or is to be closed, since the last look at the output."""
         self._producer: Any = None
         self._streaming = False
         self._producer_paused = False
@@ -59,17 +62,27 @@ class End:
         self._input_ended = False
         self._half_closing = False
         self._end_sent = False
-        self._doom: type[Exception] | None = None
+        self._in_vain = False
+        """Something is written, or waits to be, to an end that is lost; a network would answer with a reset."""
+        self._doom: Exception | None = None
         """What the protocol is told in the next turn, before anything else."""
         self._turn_is_due = False
         self.disconnecting = False
         self.lost = False
 
     def join(self, protocol: IProtocol, other: End) -> None:
-        """Begin: bytes go between this protocol and the other end's."""
+        """Bytes will go between this protocol and the other end's."""
         self._protocol = protocol
         self._other = other
-        protocol.makeConnection(self)
+
+    def begin(self) -> Failure | None:
+        """Tell the protocol that it is connected; a fault of it is returned, and ends the connection."""
+        try:
+            self._protocol.makeConnection(self)
+        except Exception as error:
+            self._be_lost(error)
+            return Failure()
+        return None
 
     # Writing
 
@@ -80,23 +93,28 @@ class End:
 
     def write(self, data: bytes) -> None:
         """Send; a push producer is paused in this call when the other end is too far behind."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"bytes are written, not {type(data).__name__}")
+        _must_be_bytes(data)
         if self.lost or self._half_closing or not data:
             return
-        if self._other.lost:
-            self._doom = self._doom or ConnectionLost
+        if self._doom is not None or self._other.lost:
+            self._in_vain = True
             self._soon()
+            self._pause_producer()
             return
         self._unread += data
+        self._writing = True
         self._other._soon()
-        if self._producer is not None and self._streaming and len(self._unread) > KERNEL_SEND_BUFFER:
-            self._producer_paused = True
-            self._producer.pauseProducing()
+        if self.disconnecting or (self._producer is not None and not self._streaming):
+            self._soon()
+        if len(self._unread) > KERNEL_SEND_BUFFER:
+            self._pause_producer()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send all of these."""
-        self.write(b"".join(data))
+        pieces = list(data)
+        for piece in pieces:
+            _must_be_bytes(piece)
+        self.write(b"".join(pieces))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let it be paused when the other end does not read, or, if it does not stream, asked when there is room."""
@@ -111,8 +129,14 @@ class End:
 
     def unregisterProducer(self) -> None:
         """It produces no more."""
-        self._producer = None
+        self._producer, self._streaming = None, False
+        self._writing = True
         self._soon()
+
+    def _pause_producer(self) -> None:
+        if self._producer is not None and self._streaming:
+            self._producer_paused = True
+            self._producer.pauseProducing()
 
     # Reading
 
@@ -136,20 +160,22 @@ class End:
         """Close when what was written has been taken as far as a kernel would take it; it is delivered all the same."""
         self.disconnecting = True
         self._reading = False
+        self._writing = True
         self._soon()
 
     def loseWriteConnection(self) -> None:
         """Send no more than was written; go on reading."""
         self._half_closing = True
+        self._writing = True
         self._soon()
 
     def abortConnection(self) -> None:
         """Close at once; what the other end has not read is thrown away."""
         self._reading = False
-        self._doom = ConnectionAborted
-        self._soon()
+        self._unread.clear()
+        self._be_lost(ConnectionAborted())
 
-    # What protocols ask of a TCP transport
+    # What protocols ask of a TCP transport; it is none, since its addresses are not of IP
 
     def getPeer(self) -> IAddress:
         """The other end."""
@@ -159,27 +185,41 @@ class End:
         """This end."""
         return self._host
 
+    def getTcpNoDelay(self) -> bool:
+        """Nothing is held back here."""
+        return True
+
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Without effect: nothing is held back here."""
+        """Without effect."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """There is no network that could fail."""
+        return False
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Without effect: there is no network that could fail."""
+        """Without effect."""
 
     # A turn
 
     def _soon(self) -> None:
-        if not self._turn_is_due:
+        if not self._turn_is_due and not self.lost:
             self._turn_is_due = True
             self._clock.callLater(0, self._turn)
 
+    def _be_lost(self, reason: Exception) -> None:
+        self._doom = reason
+        self._soon()
+
     def _turn(self) -> None:
         self._turn_is_due = False
-        if not self.lost and self._doom is not None:
-            self._lose(self._doom())
-        if not self.lost and self._reading:
+        if self.lost:
+            return
+        if self._doom is not None:
+            self._lose(self._doom)
+            return
+        if self._reading:
             self._read()
-        if not self.lost:
-            self._look_at_output()
+        self._look_at_output()
 
     def _read(self) -> None:
         other = self._other
@@ -189,7 +229,7 @@ class End:
             self._soon()
             other._soon()
             self._call(self._protocol.dataReceived, data)
-        elif other._end_sent and not self._input_ended:
+        elif other._end_sent and not self._input_ended and not self._in_vain:
             self._input_ended = True
             self._reading = False
             if IHalfCloseableProtocol.providedBy(self._protocol):
@@ -198,26 +238,29 @@ class End:
                 self._lose(ConnectionDone())
 
     def _look_at_output(self) -> None:
-        if self._other.lost and self._unread:
-            # As by a reset: nobody will read it.  What the other end sent before comes first.
-            if not (self._reading and self._other._unread):
+        if self.lost or self._doom is not None:
+            return
+        if self._in_vain:
+            # What the other end sent before comes first, if anybody reads it.
+            if not (self._other._unread and self._reading):
                 self._lose(ConnectionLost())
-        elif len(self._unread) > KERNEL_SEND_BUFFER:
+        elif not self._writing or len(self._unread) > KERNEL_SEND_BUFFER:
             pass
         elif self._producer is not None and (self._producer_paused or not self._streaming):
-            self._producer_paused = False
-            self._soon()
-            self._producer.resumeProducing()
+            self._writing = self._producer_paused = False
+            self._call(self._producer.resumeProducing)
         elif self.disconnecting:
             self._lose(ConnectionDone())
-        elif self._half_closing and not self._end_sent:
-            self._end_sent = True
-            self._other._soon()
-            if IHalfCloseableProtocol.providedBy(self._protocol):
-                self._call(self._protocol.writeConnectionLost)
+        else:
+            self._writing = False
+            if self._half_closing and not self._end_sent:
+                self._end_sent = True
+                self._other._soon()
+                if IHalfCloseableProtocol.providedBy(self._protocol):
+                    self._call(self._protocol.writeConnectionLost)
 
-    def _call(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Call the protocol; a fault of its ends this connection, as a reactor does it."""
+    def _call(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call the protocol or its producer; a fault of theirs ends this connection, as a reactor does it."""
         try:
             call(*arguments)
         except Exception as error:
@@ -228,15 +271,21 @@ class End:
     def _lose(self, reason: Exception) -> None:
         self.lost = self._end_sent = True
         self._reading = False
-        in_order = isinstance(reason, ConnectionDone)
-        if not in_order:
+        other, producer, self._producer = self._other, self._producer, None
+        other._in_vain |= len(other._unread) > KERNEL_SEND_BUFFER  # what is within, a kernel would have taken
+        other._unread.clear()
+        if other.lost or not isinstance(reason, ConnectionDone):
             self._unread.clear()
-            if not isinstance(reason, ConnectionLost):
-                self._other._doom = self._other._doom or ConnectionLost
-        self._other._soon()
-        producer, self._producer = self._producer, None
+            other._doom = other._doom or ConnectionLost()
+        other._soon()
         if producer is not None:
-            producer.stopProducing()
+            self._call(producer.stopProducing)
         self._call(self._protocol.connectionLost, Failure(reason))
         if self._when_lost is not None:
-            self._when_lost()
+            self._call(self._when_lost)
+
+
+def _must_be_bytes(data: object) -> None:
+    """Twisted's transports take nothing else, and what works here has to work there."""
+    if not isinstance(data, bytes):
+        raise TypeError(f"bytes are written, not {type(data).__name__}")
