@@ -2,7 +2,8 @@
 Frozen settings: every limit with its unit and the reason for its default.
 
 In: values, or their written form (`4MiB`, `100ms`).  Out: `Settings`, checked; `Live`, the one mutable cell through
-which present connections see settings that change.  Never: where the values came from; that is `nettool.tap`'s.
+which present connections see settings that change.  Never: where the values came from; that is
+for `nettool.options`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class OnNameTaken(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeSettings:
     """What concerns the node as a whole."""
 
     name: bytes = b"node1"
@@ -71,7 +72,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Peers:
+class PeerSettings:
     """Limits on one connection and on their number; 0 is unlimited for the `max_` ones but `max_line`."""
 
     max_line: int = 64 * KIB
@@ -86,7 +87,7 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliverySettings:
     """Bounds and patience of every outbox."""
 
     outbox_bytes: int = 4 * MIB
@@ -109,9 +110,9 @@ class Delivery:
 class Settings:
     """All of them.  `check` is the only place that knows what goes with what."""
 
-    node: Node = field(default_factory=Node)
-    peers: Peers = field(default_factory=Peers)
-    delivery: Delivery = field(default_factory=Delivery)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    peers: PeerSettings = field(default_factory=PeerSettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
     def check(self) -> list[str]:
         """Every mistake as one sentence that names the setting; none for settings that can be used."""
@@ -146,9 +147,9 @@ class Live:
 
     def replace(self, settings: Settings) -> None:
         """Put other settings in force, at once and for all connections."""
-        self.node: Node = settings.node
-        self.peers: Peers = settings.peers
-        self.delivery: Delivery = settings.delivery
+        self.node: NodeSettings = settings.node
+        self.peers: PeerSettings = settings.peers
+        self.delivery: DeliverySettings = settings.delivery
 
 
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h)", re.ASCII)

@@ -22,7 +22,7 @@ from nettool._reactor import process_reactor
 from nettool.errors import SettingError
 from nettool.options import TABLE, settings_from
 from nettool.service import NodeService
-from nettool.settings import MIB, Node, Settings
+from nettool.settings import MIB, NodeSettings, Settings
 from nettool.wire.names import is_name
 
 DEFAULT_LISTEN = "tcp:6388:interface=127.0.0.1"
@@ -77,7 +77,7 @@ class Options(UsageOptions):
         """Make settings of the options, and check them."""
         written = {option.name: self[option.name] for option in TABLE if self[option.name] is not None}
         try:
-            self.settings = settings_from(written, Settings(Node(name=_host_name())))
+            self.settings = settings_from(written, Settings(NodeSettings(name=_host_name())))
         except SettingError as error:
             raise UsageError(str(error)) from None
 

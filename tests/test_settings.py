@@ -14,11 +14,11 @@ from nettool.errors import SettingError
 from nettool.settings import (
     KIB,
     MIB,
-    Delivery,
+    DeliverySettings,
     Live,
-    Node,
+    NodeSettings,
     OnNameTaken,
-    Peers,
+    PeerSettings,
     Settings,
     TopicOverflow,
     decimal,
@@ -58,7 +58,7 @@ def test_the_defaults_have_no_mistake() -> None:
     assert Settings().check() == []
 
 
-@pytest.mark.parametrize("value", [Settings(), Node(), Peers(), Delivery()])
+@pytest.mark.parametrize("value", [Settings(), NodeSettings(), PeerSettings(), DeliverySettings()])
 def test_settings_are_frozen(value: Any) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(value, next(iter(value.__slots__)), None)
@@ -66,7 +66,7 @@ def test_settings_are_frozen(value: Any) -> None:
 
 def settings(**changes: Any) -> Settings:
     """The defaults, but for these; each key is in one group only."""
-    groups = {"node": Node(), "peers": Peers(), "delivery": Delivery()}
+    groups = {"node": NodeSettings(), "peers": PeerSettings(), "delivery": DeliverySettings()}
     for key, value in changes.items():
         group = next(group for group, values in DEFAULTS.items() if key in values)
         groups[group] = replace(groups[group], **{key: value})
@@ -122,8 +122,8 @@ def test_every_mistake_is_one_sentence_that_names_the_setting(changes: dict[str,
 
 
 def test_the_low_water_mark_is_half_the_bound() -> None:
-    assert Delivery().low_water == 2 * MIB
-    assert Delivery(outbox_bytes=0).low_water == 0
+    assert DeliverySettings().low_water == 2 * MIB
+    assert DeliverySettings(outbox_bytes=0).low_water == 0
 
 
 def test_whoever_keeps_the_live_cell_sees_settings_change() -> None:

@@ -32,7 +32,7 @@ class IPeer(IMember):
         """The name that it waited for is its own from now on."""
 
 
-class Login(Enum):
+class LoginOutcome(Enum):
     """What became of a login."""
 
     DONE = "done"
@@ -41,7 +41,7 @@ class Login(Enum):
     """The older connection under this name is ending; `IPeer.name_is_free` follows."""
 
 
-class Join(Enum):
+class JoinOutcome(Enum):
     """What became of a join."""
 
     DONE = "done"
@@ -72,19 +72,19 @@ class Broker:
 
     # Coming and going
 
-    def log_in(self, peer: IPeer, now: float) -> Login:
+    def log_in(self, peer: IPeer, now: float) -> LoginOutcome:
         """A peer wants its name, which must be a possible one."""
         holder = self._holders.get(peer.name)
         if holder is None:
             self._holders[peer.name] = peer
             self.directory.add(peer)
             self._notice(b"here", peer, now)
-            return Login.DONE
+            return LoginOutcome.DONE
         if self._live.peers.on_name_taken is OnNameTaken.REJECT or peer.name in self._heirs:
-            return Login.TAKEN
+            return LoginOutcome.TAKEN
         self._heirs[peer.name] = peer
         holder.close(CloseReason.TAKEN_OVER, TAKEOVER_DRAIN, now)
-        return Login.WAITS
+        return LoginOutcome.WAITS
 
     def peer_leaves(self, peer: IPeer, now: float) -> None:
         """From now on nobody can write to it, it hears nothing, and it sends nothing; it still holds its name."""
@@ -119,16 +119,16 @@ class Broker:
 
     # Topics and lists
 
-    def join(self, peer: IMember, topic: bytes) -> Join:
+    def join(self, peer: IMember, topic: bytes) -> JoinOutcome:
         """It hears the topic from now on."""
         if not is_topic(topic):
-            return Join.BAD_TOPIC
+            return JoinOutcome.BAD_TOPIC
         joined = peer.topics or ()
         most = self._live.peers.max_joins
         if most and len(joined) >= most and topic not in joined:
-            return Join.TOO_MANY
+            return JoinOutcome.TOO_MANY
         self.directory.join(peer, topic)
-        return Join.DONE
+        return JoinOutcome.DONE
 
     def leave(self, peer: IMember, topic: bytes) -> bool:
         """It hears the topic no more; false if there can be no such topic."""
@@ -169,9 +169,7 @@ class Broker:
 
     def refuse(self, peer: IMember, code: ErrorCode, detail: bytes, now: float) -> None:
         """Answer a line with an error, and count it."""
-        self.ledger.refuse(code)
-        answer = b"error %b: %b\n" % (code.value, detail)
-        peer.outbox.put(Batch(Kind.ANSWER, peer, b"", answer, 0, now))
+        self.routing.refuse(peer, code, detail, 1, now)
 
     def give_back(self, batch: object, reason: ReturnReason, now: float) -> None:
         """See `IReturns`: the only place where it is decided what becomes of a batch that cannot be delivered."""

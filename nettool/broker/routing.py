@@ -44,7 +44,7 @@ LONG = 64
 
 _PLAIN_NAME = re.compile(rb"[^\s,:@#/]{1,64}")
 
-PATIENT = 1000
+LOOKED_AT = 1000
 """Addresses that are looked at one by one before the session is asked whether this sender has had its time."""
 
 OWN_PLANS = 50000
@@ -206,7 +206,7 @@ class Routing:
     def _route_mixed(self, sender: IMember, piece: list[bytes], now: float) -> int:
         """Route as much of a piece as is addressed text; how many lines that was."""
         done = looked = 0
-        while done < len(piece) and looked < PATIENT:
+        while done < len(piece) and looked < LOOKED_AT:
             plan = self._plan_for(sender, piece, done)
             end = done if plan is None else self._fill(plan, piece, done)
             if plan is not None and end > done:
@@ -309,11 +309,11 @@ class Routing:
         try:
             send = parse_send(line[:-1])
         except BadLine:
-            self._refuse(sender, ErrorCode.BAD_LINE, line[:-1][:EXCERPT], 1, now)
+            self.refuse(sender, ErrorCode.BAD_LINE, line[:-1][:EXCERPT], 1, now)
             return 1
         most = self._live.peers.max_addresses
         if most and len(send.addresses) > most:
-            self._refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
+            self.refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
             return 1
         reached: set[IMember] = set()
         for address in dict.fromkeys(send.addresses):
@@ -338,9 +338,12 @@ class Routing:
         return None
 
     def _no_such_peer(self, sender: IMember, address: bytes, lines: int, now: float) -> None:
-        self._refuse(sender, ErrorCode.NO_SUCH_PEER, address, lines, now)
+        self.refuse(sender, ErrorCode.NO_SUCH_PEER, address, lines, now)
 
-    def _refuse(self, sender: IMember, code: ErrorCode, detail: bytes, lines: int, now: float) -> None:
+    # Errors
+
+    def refuse(self, sender: IMember, code: ErrorCode, detail: bytes, lines: int, now: float) -> None:
+        """Answer so many lines with the same error, and count them."""
         self._ledger.refuse(code, lines)
         answer = b"error %b: %b\n" % (code.value, detail) * lines
         sender.outbox.put(Batch(Kind.ANSWER, sender, b"", answer, 0, now))

@@ -1,7 +1,7 @@
 """
 Gates: the reasons why a sender is not being read.
 
-In: who fills an outbox.  Out: senders told to wait, and to go on.  Never: time; no gate knows how long it is shut.
+In: who fills an outbox.  Out: senders told to wait, and to go on.  Never: time of its own: it is told when.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from nettool.interfaces import IGate, ISender
 
 @implementer(IGate)
 class Gate:
-    """Senders that wait for one lane of one outbox.
+    """Senders that wait for one thing: a lane of an outbox, an owner for its own answers, all of them for a drain.
 
     Invariant: a sender is in `waiting` as long as this gate is among the reasons why it is not read.
     """

@@ -20,7 +20,6 @@ from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.settings import CHUNK, Live
 from nettool.wire.lines import count
 
-
 _MIXED = Kind.MIXED.value  # looked up in its class it would cost 50 ns a batch
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from nettool.broker.broker import Broker, IPeer, Join, Login
+from nettool.broker.broker import Broker, IPeer, JoinOutcome, LoginOutcome
 from nettool.errors import CloseReason, ErrorCode, ReturnReason
 from nettool.interfaces import IGate, IShell
 from nettool.outbox.batch import Batch, Kind
@@ -185,7 +185,7 @@ class Session:
         except BadLine:
             self._broker.refuse(self, ErrorCode.BAD_LINE, line[:EXCERPT], now)
         else:
-            _HANDLERS[type(request)](self, request, now)
+            _COMMANDS[type(request)](self, request, now)
 
     # Login
 
@@ -197,9 +197,9 @@ class Session:
             return
         self.name = name
         outcome = self._broker.log_in(self, now)
-        if outcome is Login.DONE:
+        if outcome is LoginOutcome.DONE:
             self._welcome(now)
-        elif outcome is Login.WAITS:
+        elif outcome is LoginOutcome.WAITS:
             self.phase = Phase.WAITING
             self._shell.stop_reading()
         else:
@@ -221,9 +221,9 @@ class Session:
     def _join(self, request: requests.Join, now: float) -> None:
         for topic in request.items:
             outcome = self._broker.join(self, topic)
-            if outcome is Join.DONE:
+            if outcome is JoinOutcome.DONE:
                 self._answer(b"ok join " + topic + b"\n", now)
-            elif outcome is Join.BAD_TOPIC:
+            elif outcome is JoinOutcome.BAD_TOPIC:
                 self._broker.refuse(self, ErrorCode.BAD_TOPIC, topic[:EXCERPT], now)
             else:
                 self._broker.refuse(self, ErrorCode.TOO_MANY_TOPICS, b"%d" % self._live.peers.max_joins, now)
@@ -350,7 +350,7 @@ class Session:
         self.close(CloseReason(code.value), self._live.node.drain_timeout, now)
 
 
-_HANDLERS: dict[type, Callable[[Session, Any, float], None]] = {
+_COMMANDS: dict[type, Callable[[Session, Any, float], None]] = {
     requests.Join: Session._join,
     requests.Leave: Session._leave,
     requests.Who: Session._who,

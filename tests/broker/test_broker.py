@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nettool.broker.broker import Broker, Join, Login
+from nettool.broker.broker import Broker, JoinOutcome, LoginOutcome
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.outbox.batch import Batch, Kind
-from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken, Peers, Settings
+from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken, PeerSettings, Settings
 from tests.broker.member import Member
 
 
@@ -15,7 +15,7 @@ class Town:
     """A broker, and members that log in."""
 
     def __init__(self, **peers: object) -> None:
-        self.live = Live(Settings(peers=Peers(**peers)))  # type: ignore[arg-type]
+        self.live = Live(Settings(peers=PeerSettings(**peers)))  # type: ignore[arg-type]
         self.broker = Broker(self.live)
 
     def stranger(self, name: bytes) -> Member:
@@ -23,9 +23,9 @@ class Town:
 
     def member(self, name: bytes, *topics: bytes) -> Member:
         member = self.stranger(name)
-        assert self.broker.log_in(member, 1.0) is Login.DONE
+        assert self.broker.log_in(member, 1.0) is LoginOutcome.DONE
         for topic in topics:
-            assert self.broker.join(member, topic) is Join.DONE
+            assert self.broker.join(member, topic) is JoinOutcome.DONE
         return member
 
     def say(self, sender: Member, line: bytes) -> None:
@@ -44,12 +44,12 @@ def town() -> Town:
 
 def test_a_name_that_is_taken_is_refused_and_its_holder_keeps_it(town: Town) -> None:
     holder, newcomer = town.member(b"alice"), town.stranger(b"alice")
-    assert town.broker.log_in(newcomer, 2.0) is Login.TAKEN
+    assert town.broker.log_in(newcomer, 2.0) is LoginOutcome.TAKEN
     town.broker.peer_leaves(newcomer, 3.0)
     town.broker.peer_ended(newcomer, ReturnReason.DISCONNECTED, 3.0)
     assert town.broker.directory.names == {b"alice": holder}
     assert holder.closed == []
-    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is Login.TAKEN
+    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is LoginOutcome.TAKEN
 
 
 def test_who_leaves_holds_the_name_until_the_connection_has_ended(town: Town) -> None:
@@ -57,11 +57,11 @@ def test_who_leaves_holds_the_name_until_the_connection_has_ended(town: Town) ->
     town.broker.peer_leaves(alice, 2.0)
     assert town.broker.directory.who() == [b"bob"]
     assert town.broker.directory.heard() == []
-    assert town.broker.log_in(town.stranger(b"alice"), 2.0) is Login.TAKEN
+    assert town.broker.log_in(town.stranger(b"alice"), 2.0) is LoginOutcome.TAKEN
     town.say(bob, b"alice: hi")
     assert bob.got() == [b"error no-such-peer: alice"]
     town.broker.peer_ended(alice, ReturnReason.DISCONNECTED, 3.0)
-    assert town.broker.log_in(town.stranger(b"alice"), 3.0) is Login.DONE
+    assert town.broker.log_in(town.stranger(b"alice"), 3.0) is LoginOutcome.DONE
 
 
 def test_a_late_end_of_an_old_connection_does_not_free_the_new_ones_name(town: Town) -> None:
@@ -72,22 +72,22 @@ def test_a_late_end_of_an_old_connection_does_not_free_the_new_ones_name(town: T
     town.broker.peer_ended(old, ReturnReason.DISCONNECTED, 3.0)
     assert town.broker.directory.names == {b"alice": new}
     assert town.broker.directory.hearers(b"#t") == [b"alice"]
-    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is Login.TAKEN
+    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is LoginOutcome.TAKEN
 
 
 def test_a_takeover_waits_for_the_end_of_the_older_connection() -> None:
     town = Town(on_name_taken=OnNameTaken.TAKEOVER)
     old, new = town.member(b"alice"), town.stranger(b"alice")
-    assert town.broker.log_in(new, 2.0) is Login.WAITS
+    assert town.broker.log_in(new, 2.0) is LoginOutcome.WAITS
     assert old.closed == [(CloseReason.TAKEN_OVER, TAKEOVER_DRAIN)]
     town.broker.peer_leaves(old, 2.0)
     assert town.broker.directory.who() == []
     assert new.names_given == []
-    assert town.broker.log_in(town.stranger(b"alice"), 2.5) is Login.TAKEN
+    assert town.broker.log_in(town.stranger(b"alice"), 2.5) is LoginOutcome.TAKEN
     town.broker.peer_ended(old, ReturnReason.DISCONNECTED, 3.0)
     assert new.names_given == [3.0]
     assert town.broker.directory.names == {b"alice": new}
-    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is Login.WAITS
+    assert town.broker.log_in(town.stranger(b"alice"), 4.0) is LoginOutcome.WAITS
 
 
 def test_an_heir_that_has_left_inherits_nothing_and_frees_nothing() -> None:
@@ -96,7 +96,7 @@ def test_an_heir_that_has_left_inherits_nothing_and_frees_nothing() -> None:
     town.broker.log_in(heir, 2.0)
     town.broker.peer_ended(heir, ReturnReason.DISCONNECTED, 2.0)
     second = town.stranger(b"alice")
-    assert town.broker.log_in(second, 2.0) is Login.WAITS
+    assert town.broker.log_in(second, 2.0) is LoginOutcome.WAITS
     town.broker.peer_ended(old, ReturnReason.DISCONNECTED, 3.0)
     assert heir.names_given == []
     assert second.names_given == [3.0]
@@ -131,7 +131,7 @@ def test_watchers_hear_of_others_that_come_and_go_but_not_of_themselves() -> Non
 
 def test_only_what_can_be_a_topic_is_joined(town: Town) -> None:
     alice = town.member(b"alice")
-    assert town.broker.join(alice, b"t") is Join.BAD_TOPIC
+    assert town.broker.join(alice, b"t") is JoinOutcome.BAD_TOPIC
     assert town.broker.leave(alice, b"t") is False
     assert town.broker.leave(alice, b"#t") is True
     assert alice.topics is None
@@ -141,8 +141,8 @@ def test_only_what_can_be_a_topic_is_joined(town: Town) -> None:
 def test_topics_are_limited_but_joining_one_of_them_again_is_not(most: int) -> None:
     town = Town(max_joins=most)
     alice = town.member(b"alice", b"#1", b"#2")
-    assert town.broker.join(alice, b"#2") is Join.DONE
-    assert town.broker.join(alice, b"#3") is (Join.TOO_MANY if most else Join.DONE)
+    assert town.broker.join(alice, b"#2") is JoinOutcome.DONE
+    assert town.broker.join(alice, b"#3") is (JoinOutcome.TOO_MANY if most else JoinOutcome.DONE)
 
 
 # What is given back
@@ -250,7 +250,7 @@ def test_what_waits_is_found_by_walking_those_who_leave_too(town: Town) -> None:
 def test_nobody_is_told_of_its_own_coming(town: Town) -> None:
     alice = town.stranger(b"alice")
     town.broker.watch(alice, True)
-    assert town.broker.log_in(alice, 1.0) is Login.DONE
+    assert town.broker.log_in(alice, 1.0) is LoginOutcome.DONE
     assert alice.got() == []
 
 

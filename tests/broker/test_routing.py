@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nettool.broker import plans, routing
-from nettool.broker.broker import Broker, Login
+from nettool.broker.broker import Broker, LoginOutcome
 from nettool.errors import ErrorCode
-from nettool.settings import Delivery, Live, Node, Peers, Settings
+from nettool.settings import DeliverySettings, Live, NodeSettings, PeerSettings, Settings
 from nettool.wire.lines import cut
 from tests.broker.member import Member
 from tests.broker.model import Sent, World
@@ -71,11 +71,11 @@ class Town:
     """A broker and members whose outboxes keep what they get."""
 
     def __init__(self, names: list[bytes] = NAMES, **peers: Any) -> None:
-        self.live = Live(Settings(Node(name=b"node1"), Peers(**peers), Delivery(outbox_bytes=0)))
+        self.live = Live(Settings(NodeSettings(name=b"node1"), PeerSettings(**peers), DeliverySettings(outbox_bytes=0)))
         self.broker = Broker(self.live)
         self.members = {name: Member(name, self.broker, self.live) for name in names}
         for member in self.members.values():
-            assert self.broker.log_in(member, 1.0) is Login.DONE
+            assert self.broker.log_in(member, 1.0) is LoginOutcome.DONE
 
     def join(self, name: bytes, *topics: bytes) -> None:
         for topic in topics:
@@ -285,7 +285,7 @@ def test_a_command_and_an_empty_line_end_the_routing() -> None:
 
 def test_routing_stops_in_the_middle_when_the_senders_own_answers_fill_its_outbox() -> None:
     town = Town()
-    town.live.replace(Settings(delivery=Delivery(outbox_bytes=700)))
+    town.live.replace(Settings(delivery=DeliverySettings(outbox_bytes=700)))
     member = town.members[b"a"]
     member.outbox.block()
     some = [b"bad one\n"] * 500

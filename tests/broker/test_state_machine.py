@@ -30,7 +30,7 @@ from nettool.outbox import backlog, queue
 from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.outbox.losses import LossReport
 from nettool.peers.session import Phase
-from nettool.settings import RETURNS_FACTOR, Delivery, OnNameTaken, Peers, Settings, TopicOverflow
+from nettool.settings import RETURNS_FACTOR, DeliverySettings, OnNameTaken, PeerSettings, Settings, TopicOverflow
 from tests.broker.model import Connection, Observed, Sent, Street, World, tally
 
 NAMES = [b"a", b"bo", b"ced", "dö".encode()]
@@ -158,11 +158,11 @@ class Node(RuleBasedStateMachine):
         heard: list[set[bytes]],
         stopped: list[bool],
     ) -> None:
-        delivery = Delivery(outbox_bytes, direct_patience, topic_patience, overflow, STALL_TIMEOUT)
+        delivery = DeliverySettings(outbox_bytes, direct_patience, topic_patience, overflow, STALL_TIMEOUT)
         self.delivery = delivery
         self.taken = taken
         self.street = Street(
-            Settings(peers=Peers(max_line=64, max_addresses=4, on_name_taken=taken), delivery=delivery)
+            Settings(peers=PeerSettings(max_line=64, max_addresses=4, on_name_taken=taken), delivery=delivery)
         )
         broker = self.street.broker
         broker.routing = routing = Observed(broker.directory, broker.ledger, self.street.live)
@@ -569,6 +569,7 @@ class Node(RuleBasedStateMachine):
         if waiting is None:
             for history in peer.lanes.values():
                 history.since = inf
+                history.resumed = peer.connection.resumed
                 history.fillers = {b.sender for b in outbox.batches()}
             return
         bound = self.delivery.outbox_bytes

@@ -13,7 +13,7 @@ from nettool.interfaces import IGate, IPump, IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.outbox.queue import Outbox
-from nettool.settings import Delivery, Live, Settings, TopicOverflow
+from nettool.settings import DeliverySettings, Live, Settings, TopicOverflow
 
 BOUND = 4096
 
@@ -49,7 +49,9 @@ class Place:
         topic_patience: float = 0.1,
         topic_overflow: TopicOverflow = TopicOverflow.DROP_OLDEST,
     ) -> None:
-        self.live = Live(Settings(delivery=Delivery(outbox_bytes, direct_patience, topic_patience, topic_overflow)))
+        self.live = Live(
+            Settings(delivery=DeliverySettings(outbox_bytes, direct_patience, topic_patience, topic_overflow))
+        )
         self.ledger = Ledger()
         self.owner = Sender(b"owner")
         self.back: list[tuple[Batch, ReturnReason, float]] = []

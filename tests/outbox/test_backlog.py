@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.backlog import MARKED, MERGED
 from nettool.outbox.batch import CHARGE, Batch, Kind
-from nettool.settings import CHUNK, RETURNS_FACTOR, Delivery, Settings, TopicOverflow
+from nettool.settings import CHUNK, RETURNS_FACTOR, DeliverySettings, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 
 HALF = BOUND // 2
@@ -487,7 +487,7 @@ def test_a_merged_batch_is_no_other_outboxs_business(alice: Sender) -> None:
 def test_a_bound_that_changes_counts_at_once(alice: Sender) -> None:
     place = Place()
     place.direct(alice, filling(BOUND))
-    place.live.replace(Settings(delivery=Delivery(outbox_bytes=0)))
+    place.live.replace(Settings(delivery=DeliverySettings(outbox_bytes=0)))
     place.outbox.made_room()
     assert not alice.waits
     assert not place.outbox.full
@@ -499,7 +499,7 @@ def test_a_bound_that_becomes_unlimited_drops_nothing(spent: bool, alice: Sender
     place.topic(alice, filling(BOUND))
     if spent:
         place.time_passes(1)
-    place.live.replace(Settings(delivery=Delivery(outbox_bytes=0)))
+    place.live.replace(Settings(delivery=DeliverySettings(outbox_bytes=0)))
     before = dict(place.ledger.dropped)
     place.time_passes(1)
     place.topic(alice, b"x", topic=b"#u")

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from nettool.errors import ReturnReason
 from nettool.outbox.pump import Pump, Turn
-from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, Delivery, Settings, TopicOverflow
+from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, DeliverySettings, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 from tests.support.sockets import PollingReactor, tcp_transport
 from tests.support.transport import SlowTransport
@@ -274,7 +274,7 @@ def test_a_closing_outbox_is_given_up_however_little_is_in_it(layered: bool, ali
 
 def test_a_stall_that_may_last_for_ever_does(alice: Sender) -> None:
     line = Line()
-    line.live.replace(Settings(delivery=Delivery(BOUND, inf, inf, stall_timeout=inf)))
+    line.live.replace(Settings(delivery=DeliverySettings(BOUND, inf, inf, stall_timeout=inf)))
     line.clog(alice)
     line.direct(alice, filling(BOUND))
     assert line.clock.getDelayedCalls() == []

@@ -13,7 +13,7 @@ from nettool.broker.broker import Broker, IPeer
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import ISender, IShell
 from nettool.peers.session import Phase
-from nettool.settings import TAKEOVER_DRAIN, Delivery, Live, OnNameTaken, Peers, Settings
+from nettool.settings import TAKEOVER_DRAIN, DeliverySettings, Live, OnNameTaken, PeerSettings, Settings
 from nettool.wire.requests import HELP
 from tests.peers.talk import FakeGate, FakeShell, Talk
 
@@ -27,7 +27,7 @@ class Room:
 
     def set(self, **changes: Any) -> None:
         """Change settings of peers and of delivery, for those who are here too."""
-        peers = {key: value for key, value in changes.items() if key in Peers.__slots__}
+        peers = {key: value for key, value in changes.items() if key in PeerSettings.__slots__}
         delivery = {key: value for key, value in changes.items() if key not in peers}
         self.live.replace(
             Settings(
@@ -746,7 +746,7 @@ def test_who_is_too_slow_to_leave_is_cut_off_and_has_left_nevertheless(room: Roo
 
 
 def test_the_settings_of_an_outbox_are_those_in_force(room: Room) -> None:
-    assert room.live.delivery == Delivery()
+    assert room.live.delivery == DeliverySettings()
     room.set(outbox_bytes=1024, max_line=128)
     alice = room.peer(b"alice")
     alice.stop_taking()

@@ -7,7 +7,7 @@ from typing import Any
 
 from nettool.broker.broker import Broker
 from nettool.peers.factory import PeerFactory
-from nettool.settings import Delivery, Live, Node, Peers, Settings
+from nettool.settings import DeliverySettings, Live, NodeSettings, PeerSettings, Settings
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
 
@@ -30,7 +30,11 @@ class MemoryStreet:
     def set(self, **changes: Any) -> None:
         """Put other settings in force."""
         groups = []
-        for group, kind in ((self.live.node, Node), (self.live.peers, Peers), (self.live.delivery, Delivery)):
+        for group, kind in (
+            (self.live.node, NodeSettings),
+            (self.live.peers, PeerSettings),
+            (self.live.delivery, DeliverySettings),
+        ):
             groups.append(replace(group, **{key: changes.pop(key) for key in kind.__slots__ if key in changes}))
         assert not changes
         self.live.replace(Settings(*groups))
