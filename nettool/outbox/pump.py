@@ -48,7 +48,8 @@ class Turn:
         self._clock = clock
         self._pumps: list[Pump] = []
         self._calls: list[Callable[[], None]] = []
-        self._scheduled = False
+        self.scheduled = False
+        """Whether something else of this turn is waiting for its end already."""
 
     def add(self, pump: Pump) -> None:
         """Flush this pump at the end of the turn, or with `run`."""
@@ -61,35 +62,29 @@ class Turn:
 
     def schedule(self) -> None:
         """See to it that the turn has an end."""
-        if not self._scheduled:
-            self._scheduled = True
+        if not self.scheduled:
+            self.scheduled = True
             self._clock.callLater(0, self._end)
 
-    @property
-    def scheduled(self) -> bool:
-        """Whether something else of this turn is waiting for its end already."""
-        return self._scheduled
-
     def run(self) -> None:
-        """Flush every pump that has something, now."""
+        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it."""
         while self._pumps:
             pumps, self._pumps = self._pumps, []
             for pump in pumps:
-                self._guard(pump.flush)
+                try:
+                    pump.flush()
+                except Exception:
+                    self._log.failure("a call at the end of a flush failed")
 
     def _end(self) -> None:
-        self._scheduled = False
+        self.scheduled = False
         calls, self._calls = self._calls, []
         for call in calls:
-            self._guard(call)
+            try:
+                call()
+            except Exception:
+                self._log.failure("a call at the end of a turn failed")
         self.run()
-
-    def _guard(self, call: Callable[[], None]) -> None:
-        """One connection's fault is its own: the others are waiting behind it."""
-        try:
-            call()
-        except Exception:
-            self._log.failure("a call at the end of a turn failed")
 
 
 @implementer(IPushProducer, IPump)
@@ -103,13 +98,13 @@ class Pump:
         "_broke",
         "_clock",
         "_closing_since",
-        "_direct_write",
         "_gave_up",
         "_give_up",
         "_held",
         "_live",
         "_moved_at",
         "_own",
+        "_send",
         "_socket",
         "_timer",
         "_transport",
@@ -138,7 +133,8 @@ class Pump:
         self._gave_up = False
         self._waiting: list[Callable[[], None]] | None = None
         self._transport: Any = None
-        self._direct_write: Callable[[Any], Any] | None = None
+        self._send: Callable[[Any], int] | None = None
+        """The socket's own `send`, where nothing lies between it and us."""
         self._socket: Any = None  # a tcp.Connection, whose attributes mypy knows only in part
         self._own: Any = None  # an IOwnTransport
         self._moved_at = 0.0
@@ -155,7 +151,7 @@ class Pump:
         if self._socket is not None:
             _set_up(self._socket.getHandle())
             if self._socket is self._transport:
-                self._direct_write = self._socket.writeSomeData
+                self._send = self._socket.getHandle().send
                 self._socket.bufferSize = READ
                 self._socket.SEND_LIMIT = CHUNK
         self._moved_at = self._clock.seconds()
@@ -208,15 +204,19 @@ class Pump:
                 call()
 
     def _write(self, chunk: Any) -> None:
-        if self._direct_write is None:
+        if self._send is None:
             self._transport.write(bytes(chunk))
             self._held = self._buffered()
             return
-        sent = 0 if self._transport.disconnecting else self._direct_write(chunk)
+        sent = 0
+        if not self._transport.disconnecting:
+            try:
+                sent = self._send(chunk)
+            except OSError:
+                pass  # it takes nothing now, or is lost: the transport finds out which when it writes the chunk
         if sent == len(chunk):
             return
-        # An exception means that the connection is lost: the transport finds out by itself when it writes the chunk.
-        rest = bytes(memoryview(chunk)[sent:]) if isinstance(sent, int) and sent > 0 else bytes(chunk)
+        rest = bytes(memoryview(chunk)[sent:]) if sent else bytes(chunk)
         self._transport.bufferSize = 0
         try:
             self._transport.write(rest)
@@ -303,7 +303,7 @@ class Pump:
     @property
     def half_closes(self) -> bool:
         """Whether the transport can close its writing side alone; TLS as Twisted has it cannot."""
-        return self._direct_write is not None or self._own is not None
+        return self._send is not None or self._own is not None
 
     @property
     def lowest(self) -> Any:

@@ -94,8 +94,12 @@ class PeerProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came in."""
-        turn = self.factory.turn
-        self._guard(self.session.received, data)
+        factory = self.factory
+        try:
+            self.session.received(data, factory.clock.seconds())
+        except Exception:
+            self._broke(Failure())
+        turn = factory.turn
         if len(data) <= SMALL and not turn.scheduled:
             turn.run()
         else:
