@@ -30,7 +30,9 @@ class Dependant(Protocol):
     """Something that is true only as long as what it was made from does not change."""
 
     addresses: frozenset[bytes]
-    stale: bool
+
+    def let_go(self) -> None:
+        """One of the addresses has changed: it is not true any more."""
 
 
 class Topic:
@@ -135,7 +137,7 @@ class Directory:
 
     def release(self, dependant: Dependant) -> None:
         """It is not used any more."""
-        dependant.stale = True
+        dependant.let_go()
         for address in dependant.addresses:
             others = self._dependants.get(address)
             if others is not None:

@@ -81,6 +81,12 @@ class Plan:
                 self.lists[address].append(column.lines)
                 self._by_address[address].append(column)
 
+    def let_go(self) -> None:
+        """It is not true any more: forget its members, who may have gone."""
+        self.stale = True
+        self.excluded = None
+        self.columns, self.lists, self._by_address = [], {}, {}
+
     def columns_of(self, lines: list[bytes]) -> set[Column]:
         """The columns that these lines are in."""
         return {column for line in lines for column in self._by_address[line.partition(b": ")[0]]}

@@ -15,6 +15,9 @@ class Worked:
         self.addresses = frozenset(addresses)
         self.stale = False
 
+    def let_go(self) -> None:
+        self.stale = True
+
 
 def member(name: bytes) -> Member:
     live = Live(Settings())

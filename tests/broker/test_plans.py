@@ -73,3 +73,12 @@ def test_a_plan_is_stale_when_an_address_of_it_changes(broker: Broker) -> None:
     assert not plan.stale
     broker.join(made["bob"], b"#t")
     assert plan.stale
+
+
+def test_a_plan_that_is_stale_keeps_nobody_who_has_gone(broker: Broker) -> None:
+    made = members(broker, alice="#t", bob="#t")
+    plan = Plan(broker.directory, [b"#t"], made["alice"])
+    broker.peer_leaves(made["bob"], 0.0)
+    assert plan.stale
+    assert not plan.columns
+    assert plan.excluded is None
