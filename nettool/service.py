@@ -160,6 +160,8 @@ class Listener(Service):
         name = getattr(address, "name", None)
         if name is not None:
             return f"{self._scheme or 'unix'}:{name.decode() if isinstance(name, bytes) else name}"
+        if not hasattr(address, "host"):  # somebody's endpoint, whose addresses are of a kind of its own
+            return self._description
         host = address.host.replace(":", "\\:")
         return f"{self._scheme or 'tcp'}:{host}:{address.port}"
 

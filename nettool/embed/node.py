@@ -7,29 +7,32 @@ Never: a second start.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
-from twisted.internet.interfaces import IReactorCore, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.interfaces import IProtocol, IReactorCore, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nettool._reactor import process_reactor
 from nettool.broker.ledger import LedgerSnapshot
 from nettool.embed.inside import InsideEndpoint
+from nettool.errors import SettingError
 from nettool.options import settings_from
 from nettool.service import NodeService
 
 T = TypeVar("T")
+P = TypeVar("P", bound=IProtocol)
 
 
 class Node(NodeService):
     """A node inside a program or a test.
 
         async with Node(reactor) as node:
-            bot = await connectProtocol(node.endpoint(), Bot())
+            bot = node.connect(Bot())
 
     On a `Clock` a plain `with` does too.  It is a Twisted service as well, and several may have one parent:
     `Node(reactor, listen=["tcp:6388"]).setServiceParent(application)`.
@@ -47,8 +50,7 @@ class Node(NodeService):
         `SettingError` for an endpoint or an option that cannot be used.
         """
         self._reactor = process_reactor() if reactor is None else reactor
-        written = {name.replace("_", "-"): str(value) for name, value in options.items()}
-        super().__init__(settings_from(written), self._reactor, listen)
+        super().__init__(settings_from(_as_written(options)), self._reactor, listen)
         self.setName(None)  # children of one parent have different names, or none
         self._inside = InsideEndpoint(
             self._reactor, self.live.node.name.decode(), self.peers, lambda: bool(self.running)
@@ -134,8 +136,16 @@ class Node(NodeService):
 
     # What it is for
 
+    def connect(self, protocol: P) -> P:
+        """Make any protocol a peer, within the process: it is connected when this returns.
+
+        `ConnectionRefusedError` if the node does not run; else what the protocol's `connectionMade` raises.
+        """
+        _result_of(connectProtocol(self._inside, protocol))
+        return protocol
+
     def endpoint(self) -> IStreamClientEndpoint:
-        """An endpoint within the process: whatever protocol connects to it is a peer."""
+        """The same as an endpoint, for what brings a factory of its own."""
         return self._inside
 
     @property
@@ -148,13 +158,29 @@ class Node(NodeService):
         return self.broker.snapshot()
 
 
+def _as_written(options: Mapping[str, object]) -> dict[str, str]:
+    """Options as on the command line; what has no such form is refused, where `str` would make a name of None."""
+    wrong = [
+        f"{name}: expected text or a number, not {value!r}"
+        for name, value in options.items()
+        if not isinstance(value, str | int | float)
+    ]
+    if wrong:
+        raise SettingError("; ".join(wrong))
+    return {name.replace("_", "-"): str(value) for name, value in options.items()}
+
+
 def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for nothing but the clock it turns itself."""
+    return _result_of(Deferred.fromCoroutine(coroutine))
+
+
+def _result_of(deferred: Deferred[T]) -> T:
+    """What a Deferred has fired with; raised if it is a failure."""
     results: list[T | Failure] = []
-    ended = Deferred.fromCoroutine(coroutine)
-    ended.addBoth(results.append)
+    deferred.addBoth(results.append)
     if not results:
-        ended.cancel()
+        deferred.cancel()
         raise RuntimeError("it waits for something that its Clock does not bring about")
     [result] = results
     if isinstance(result, Failure):

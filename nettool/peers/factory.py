@@ -38,7 +38,7 @@ class PeerFactory(Factory):
         self.live = live
         self.clock = clock
         self.turn = Turn(clock)
-        self.connections: set[PeerProtocol] = set()
+        self.connections: dict[PeerProtocol, None] = {}
         self.closed: dict[CloseReason, int] = {}
         self.faults = 0
         self._admitted = 0
@@ -55,7 +55,7 @@ class PeerFactory(Factory):
 
     def connected(self, connection: PeerProtocol) -> int:
         """One more; the limit if there are too many now, else 0."""
-        self.connections.add(connection)
+        self.connections[connection] = None
         most = self.live.peers.max_peers
         if most and self._admitted >= most:
             return most
@@ -65,7 +65,7 @@ class PeerFactory(Factory):
 
     def disconnected(self, connection: PeerProtocol) -> None:
         """One less."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         self._admitted -= connection.admitted
         reason = connection.session.closing or CloseReason.DISCONNECTED
         self.closed[reason] = self.closed.get(reason, 0) + 1
@@ -114,7 +114,7 @@ class PeerFactory(Factory):
         """Wait until every outbox that is not closed is empty, or so many seconds."""
         end = self.clock.seconds() + seconds
         while True:
-            waiting = {c for c in self.connections if c.session.outbox.closed is None}
+            waiting = [c for c in self.connections if c.session.outbox.closed is None]
             self._unflushed = set(waiting)
             for connection in waiting:
                 connection.when_flushed(self._one_flushed)
@@ -122,7 +122,7 @@ class PeerFactory(Factory):
             await self._until(lambda: not self._unflushed, end - self.clock.seconds())
             # What comes back from one that ended meanwhile is on its way to those that were flushed before.
             self.turn.run()
-            if self.clock.seconds() >= end or all(c.session.outbox.empty for c in waiting & self.connections):
+            if self.clock.seconds() >= end or all(c.session.outbox.empty for c in waiting if c in self.connections):
                 return
 
     def _one_flushed(self, connection: PeerProtocol) -> None:
