@@ -34,7 +34,7 @@ from nettool.settings import Live
 from nettool.wire.lines import cut
 from nettool.wire.names import is_topic
 from nettool.wire.replies import direct_prefix, topic_prefix
-from nettool.wire.requests import EXCERPT, BadLine, parse_send
+from nettool.wire.requests import EXCERPT, BadLine, lists_more_than, parse_send
 
 PIECE = 8000
 """Lines that are routed at a time where they are looked at one by one: more of them fall out of the cache."""
@@ -190,7 +190,7 @@ class Routing:
         most = self._live.peers.max_addresses or sys.maxsize
         for line in piece:
             head, _, text = line.partition(b": ")
-            several = head.split(b", ")
+            several = head.split(b", ", most)
             if len(several) > most:
                 return None
             for address in several:
@@ -306,14 +306,14 @@ class Routing:
         """Route one line, whatever its addresses; how many.  0 if it is for the session: a command, or empty."""
         if line[:1] == b"/" or line == b"\n":
             return 0
+        most = self._live.peers.max_addresses
+        if most and line.count(b",") >= most and lists_more_than(line, most):
+            self.refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
+            return 1
         try:
             send = parse_send(line[:-1])
         except BadLine:
             self.refuse(sender, ErrorCode.BAD_LINE, line[:-1][:EXCERPT], 1, now)
-            return 1
-        most = self._live.peers.max_addresses
-        if most and len(send.addresses) > most:
-            self.refuse(sender, ErrorCode.TOO_MANY_ADDRESSES, b"%d" % most, 1, now)
             return 1
         reached: set[IMember] = set()
         for address in dict.fromkeys(send.addresses):

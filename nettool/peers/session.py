@@ -162,6 +162,8 @@ class Session:
             if lines[at] == b"\n":
                 lines, at = [line for line in lines[at:] if line != b"\n"], 0
                 continue
+            if len(lines[at]) > requests.LONG_LIST:
+                lines[at : at + 1] = requests.in_parts(lines[at])
             self._line(lines[at][:-1], now)
             at += 1
         return b""
