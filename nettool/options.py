@@ -100,6 +100,7 @@ TABLE: Sequence[Option] = [
         "Abort who reads nothing so long. [default: 30s]",
     ),
 ]
+"""All of them, in the order of `--help`; `--listen` alone is the command line's own."""
 
 
 def settings_from(written: Mapping[str, str], otherwise: Settings | None = None) -> Settings:

@@ -1,22 +1,385 @@
-"""The examples in the documentation do what they say: each `>>>` in a Markdown page is run."""
+"""The documentation is true: what it shows is run, what it links to exists, its tables and words are the code's.
+
+Every fenced block of a page is held to something, by what it looks like (`HELD`), or is named in `NOT_RUN` with the
+reason.  The programs of docs/embedding.md and docs/examples/ have tests of their own, in tests/test_examples.py.
+"""
 
 from __future__ import annotations
 
+import ast
 import doctest
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.basic import LineOnlyReceiver
+
+from nettool.embed import Node
+from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
+from nettool.options import TABLE
+from nettool.settings import Settings
+from nettool.tap import DEFAULT_LISTEN, Options, makeService
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
+PROGRAMS_OF = ["docs/embedding.md"]  # tests/test_examples.py
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def load(path: str) -> ModuleType:
+    """A module that belongs to no package."""
+    name = "_" + Path(path).stem
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+names_in: Callable[[str], dict[str, int]] = load("docs/source_links.py").names_in
+
+
+# --- what is shown is run -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    info: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = text_of(page)
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            yield Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+
+
+BLOCKS = list(blocks())
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_are_true(page: str) -> None:
     parser = doctest.DocTestParser()
     # The fence that ends a block of code would be taken for expected output.
-    text = (ROOT / page).read_text(encoding="utf-8").replace("```", "")
+    text = text_of(page).replace("```", "")
     test = parser.get_doctest(text, {"__name__": page}, page, str(ROOT / page), 0)
     said: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
     assert not failed, "".join(said)
+
+
+class Peer(LineOnlyReceiver):
+    delimiter = b"\n"
+    transport: Any
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def lineReceived(self, line: bytes) -> None:
+        self.heard.append(line)
+
+
+def goes_as_printed(block: Block) -> None:
+    """Two terminals side by side.  What is printed there and was not said by the node is typed."""
+    first, *lines = block.text.splitlines()
+    middle = first.index("$ nc", 1)
+    clock = Clock()
+    with Node(clock) as node:
+        peers = node.connect(Peer()), node.connect(Peer())
+        for line in lines:
+            for peer, printed in zip(peers, (line[:middle].strip(), line[middle:].strip()), strict=True):
+                clock.advance(0)
+                if peer.heard and peer.heard[0].decode() == printed:
+                    peer.heard.pop(0)
+                elif printed:
+                    peer.sendLine(printed.encode())
+        clock.advance(0)
+        assert [peer.heard for peer in peers] == [[], []]
+
+
+def starts_a_node(block: Block, tmp_path: Path) -> None:
+    """A command line of twistd: a node is made of it, on a reactor in memory, with a key where it names one."""
+    words = shlex.split(block.text)
+    at = next(index for index, word in enumerate(words) if word.endswith("twistd"))
+    assert words[at + 1 : at + 3] == ["-n", "nettool"]
+    for name in re.findall(r"[kK]ey=(\w+\.pem)", block.text):
+        (tmp_path / name).write_bytes(KEY_AND_CERTIFICATE)
+    options = Options()
+    options.parseOptions(words[at + 3 :])
+    node = makeService(options, MemoryReactorClock())
+    node.privilegedStartService()
+    assert len(node.listeners) == max(1, words.count("--listen"))
+
+
+def self_signed() -> bytes:
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node1")])
+    now = datetime.now(UTC)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ) + certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+KEY_AND_CERTIFICATE = self_signed()
+
+
+def says_only_what_the_node_takes(block: Block) -> None:
+    """A shell's `printf` into nc: nc is left out, and what is printed is said to a node with an alice."""
+    command, _, nc = block.text.strip().rpartition(" | ")
+    assert re.fullmatch(r"nc -N localhost 6388", nc)
+    said = subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+    clock = Clock()
+    with Node(clock) as node:
+        alice, script = node.connect(Peer()), node.connect(Peer())
+        alice.sendLine(b"alice")
+        script.transport.write(said)
+        script.transport.loseWriteConnection()
+        clock.advance(0)
+    assert script.heard == [b"ok login clock@node1", b"bye quit"]
+    assert alice.heard[1].startswith(b"from clock: it is ")
+
+
+def is_a_line_of_the_log(block: Block) -> None:
+    if block.text.startswith("totals: "):
+        clock = Clock()
+        with Node(clock) as node:
+            alice, bob = node.connect(Peer()), node.connect(Peer())
+            bob.transport.write(b"bob\n")
+            clock.advance(0)
+            alice.transport.write(b"alice\nbob: 1\nbob: 2\ndave: 3\n")
+            clock.advance(0)
+            assert block.text == f"totals: {node.totals()}\n"
+    else:
+        service = makeService(Options(), MemoryReactorClock())
+        service.privilegedStartService()
+        where = service.listeners[0].where.replace("0.0.0.0", "127.0.0.1")  # a port in memory says so of any
+        assert block.text == f"node1 listening on {where}\n"
+
+
+def is_a_benchmark(block: Block) -> None:
+    """The benchmark's own tests run it; here it says that it has these options."""
+    for line in block.text.splitlines():
+        _, *module, options = [*shlex.split(line)[:3], shlex.split(line)[3:]]
+        done = subprocess.run([sys.executable, *module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert all(word in done.stdout for word in options if word.startswith("--"))
+
+
+def shows_a_file(block: Block) -> None:
+    assert (ROOT / block.page).parent.joinpath(block.info.split()[1]).is_file()
+
+
+# The first that matches is what a block is held to.
+HELD: list[tuple[str, str, Callable[..., None] | None]] = [
+    (r"", r">>> ", None),  # test_the_examples_of_a_page_are_true
+    (r"\{(include|literalinclude)\} ", r"", shows_a_file),
+    (r"\{(toctree|eval-rst)\}", r"", None),  # Sphinx
+    (r"", r"\$ nc .* \$ nc ", goes_as_printed),
+    (r"", r"(python3 -m venv .*)?\S*twistd -n nettool", starts_a_node),
+    (r"", r"printf .* \| nc ", says_only_what_the_node_takes),
+    (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
+    (r"", r"python -m bench", is_a_benchmark),
+]
+
+# What no test of its own holds, by its first words.
+NOT_RUN = {
+    "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
+    "apt install ": "needs an index of packages; .ci/run installs what the tests need",
+    "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "   alice's socket": "a picture; the steps that it names are run",
+}
+
+
+def held(block: Block) -> Callable[..., None] | None:
+    for info, text, check in HELD:
+        if re.match(info, block.info) and re.match(text, block.text):
+            return check
+    if block.page in PROGRAMS_OF and block.info in ("python", "text"):
+        return None
+    assert any(block.text.startswith(words) for words in NOT_RUN), f"{block}: nothing holds this block to the truth"
+    return None
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = held(block)
+    if check is not None:
+        monkeypatch.chdir(tmp_path)
+        check(block, tmp_path) if check is starts_a_node else check(block)
+
+
+def test_nothing_is_excused_that_is_not_there() -> None:
+    assert [words for words in NOT_RUN if not any(block.text.startswith(words) for block in BLOCKS)] == []
+
+
+def test_the_measurements_of_the_decisions_can_be_made() -> None:
+    measure: Any = load("docs/decisions/measure.py")
+    assert measure.cutters(1).keys() >= {"Cutter", "LineReceiver"}
+    assert len(measure.batches(1)) == 4
+    assert measure.charge().keys() == {"a batch, beside its data"}
+
+
+# --- what is linked exists ------------------------------------------------------------------------
+
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+
+
+def links(page: str) -> list[tuple[str, str]]:
+    """Text and target of each, blocks of code left out."""
+    text = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    return [(found[1].strip("`"), found[2]) for found in LINK.finditer(text)]
+
+
+def anchors(path: Path) -> set[str]:
+    """What can be linked to in a page: its headings, as the repository's pages and Sphinx make anchors of them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for text, target in links(page):
+        if re.match(r"https?://", target):
+            continue  # `tox -e links`
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent.joinpath(name).resolve() if name else ROOT / page
+        assert path.is_file() and path.is_relative_to(ROOT), f"{page}: {target}"
+        if path.suffix == ".md":
+            assert not anchor or anchor in anchors(path), f"{page}: {target}"
+        elif path.suffix == ".py":
+            assert not anchor
+            own = path.relative_to(ROOT).as_posix()
+            module = own.removesuffix(".py").replace("/", ".")
+            known = {path.name, own, module, module.rpartition(".")[0], *names_in(path.read_text(encoding="utf-8"))}
+            assert text in known, f"{page}: {text} is not in {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_named_is_there(page: str) -> None:
+    for path in re.findall(r"`((?:nettool|tests|docs|bench)/[\w./]+)`", text_of(page)):
+        assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_every_page_is_in_the_contents() -> None:
+    listed = {
+        (ROOT / block.page).parent.joinpath(line + ".md").resolve()
+        for block in BLOCKS
+        if block.info == "{toctree}"
+        for line in block.text.splitlines()
+        if line and not line.startswith(":")
+    }
+    pages = {ROOT / page for page in PAGES if page.startswith("docs/") and "/news/" not in page}
+    assert listed == pages - {ROOT / "docs/index.md"}
+
+
+# --- tables and words -----------------------------------------------------------------------------
+
+
+def rows(page: str, heading: str = "") -> list[list[str]]:
+    """The rows of all tables below a heading, as text without their code marks."""
+    text = text_of(page)
+    if heading:
+        text = re.split(r"^#+ ", text.partition(heading + "\n")[2], flags=re.MULTILINE)[0]
+    found = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [row for row in found if not set(row[0]) <= {"-", "|", " "}]
+
+
+def codes(cell: str) -> list[str]:
+    return re.findall(r"`([^`]*)`", cell)
+
+
+def test_the_page_for_operators_has_all_options_with_their_defaults() -> None:
+    shown = {row[0].strip("`").split()[0].strip("`"): row[1].strip(" `|") for row in rows("docs/operating.md")[1:]}
+    assert shown.pop("--listen") == DEFAULT_LISTEN
+    assert shown.keys() == {f"--{option.name}" for option in TABLE}
+    defaults = Settings()
+    for option in TABLE:
+        told = shown[f"--{option.name}"]
+        if option.name in ("node-name", "state-dir"):
+            continue  # the host's, and none
+        assert option.parse(told) == getattr(getattr(defaults, option.group), option.field), option.name
+
+
+def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
+    page = "docs/protocol.md"
+    table = [row for row in rows(page, "### Errors") if len(row) == 3 and row[2].strip(" |") in ("yes", "no")]
+    told = {code: row[2].strip(" |") == "yes" for row in table for code in codes(row[0])}
+    assert told.keys() == {code.value.decode() for code in ErrorCode}
+    reasons = dict(re.findall(r"^- Reasons for `(\w+)`: (.*?)\.$", text_of(page), re.MULTILINE))
+    assert set(codes(reasons["returned"])) == {reason.value.decode() for reason in ReturnReason}
+    unsaid = {CloseReason.DISCONNECTED, CloseReason.BROKEN}
+    closing = {code for code, closes in told.items() if closes}
+    assert set(codes(reasons["bye"])) | closing == {reason.value.decode() for reason in set(CloseReason) - unsaid}
+
+
+def test_the_ledgers_table_has_all_counts() -> None:
+    table = [row[0] for row in rows("docs/delivery.md", "## The ledger")][1:]
+    assert {code for cell in table for code in codes(cell)} == {reason.value.decode() for reason in DropReason}
+    words = [re.split(r"[:,]", cell)[0] for cell in table]
+    snapshot: Any = Node(Clock()).totals()
+    assert list(dict.fromkeys(words)) == ["accepted", "delivered", "returned", "dropped", "queued", "refused"]
+    assert {field.name for field in fields(snapshot)} == set(words)
+
+
+ROOMS_WITH_WORDS = ["broker", "outbox", "peers", "embed", "service", "tap"]
+# Classes that are no word of their own.
+NO_WORDS = {"Options": "a command line's grammar", "Routing": "the room's own word, by its ways"}
+
+
+def test_every_word_has_its_place_in_the_code_and_every_class_its_word() -> None:
+    table = rows("docs/glossary.md")
+    for word, *_, place in table:
+        assert word == "word" or LINK.search(place), f"{word} is nowhere in the code"
+    linked = {text.partition(".")[0] for text, _ in links("docs/glossary.md")}
+    for room in ROOMS_WITH_WORDS:
+        for path in [*ROOT.glob(f"nettool/{room}/*.py"), *ROOT.glob(f"nettool/{room}.py")]:
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in NO_WORDS:
+                    assert node.name in linked, f"docs/glossary.md does not have {node.name} of {path.name}"
+
+
+def test_no_word_is_explained_twice() -> None:
+    words = [word for row in rows("docs/glossary.md") if row[0] != "word" for word in row[0].split(", ")]
+    assert len(words) == len(set(words))
+
+
+def test_the_decisions_have_one_shape() -> None:
+    pages = sorted(ROOT.glob("docs/decisions/[0-9]*.md"))
+    for number, path in enumerate(pages, 1):
+        text = path.read_text(encoding="utf-8")
+        assert path.name.startswith(f"{number:02}-") and text.startswith(f"# {number}. ")
+        sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert [name for name in sections if name != "Figures"] == [
+            "About",
+            "Decision",
+            "Rejected",
+            "Consequences",
+            "Look again",
+        ]

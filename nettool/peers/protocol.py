@@ -28,7 +28,7 @@ from nettool.errors import CloseReason, ReturnReason
 from nettool.interfaces import IShell
 from nettool.outbox.pump import Pump
 from nettool.peers.session import Phase, Session
-from nettool.settings import LINGER, SHUTDOWN_RETURNS
+from nettool.settings import LINGER, READ, SHUTDOWN_RETURNS
 
 if TYPE_CHECKING:
     from nettool.peers.factory import PeerFactory
@@ -104,6 +104,8 @@ class PeerProtocol(Protocol):
             turn.run()
         else:
             turn.schedule()
+            if len(data) >= READ:
+                self._pump.was_full(data)
 
     def readConnectionLost(self) -> None:
         """The peer has closed its writing side: it may still read."""
