@@ -69,7 +69,7 @@ def encode(plan: Plan, dialect: Dialect) -> Block:
         sends[sender] = block + block
         text = plan.text(sender, 0)
         for address, count in Counter(address for addresses in lines for address in addresses).items():
-            for receiver in plan.receivers(sender, address):
+            for receiver in plan.receivers(sender, address, dialect.echoes):
                 due[receiver.name] += count * len(dialect.delivery(sender, address, receiver, text))
                 deliveries += count
     return Block(sends, dict(due), deliveries, max(len(lines) for lines in plan.lines.values()))

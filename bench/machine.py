@@ -90,6 +90,34 @@ def _machine_cpu() -> float | None:
     return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def memory(pid: int) -> int | None:
+    """Bytes of a process that are in memory now, as the system counts them (VmRSS)."""
+    return _memory(pid, "VmRSS:")
+
+
+def peak_memory(pid: int) -> int | None:
+    """The most bytes of a process that were in memory since `forget_peak`, or since it began."""
+    return _memory(pid, "VmHWM:")
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_memory` begin again, where the system can."""
+    try:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def _memory(pid: int, field: str) -> int | None:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
 def description() -> dict[str, str]:
     """The machine and its software, in the words that go above the table."""
     return {

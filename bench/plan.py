@@ -13,7 +13,8 @@ from functools import cached_property
 
 Addresses = tuple[bytes, ...]
 
-FILLER = b"the quick brown fox jumps over the lazy dog "
+FILLER = b" the quick brown fox jumps over the lazy dog"
+SHORTEST_TEXT = 8
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,21 @@ class Plan:
         """The same plan with at most so many lines for each sender."""
         return replace(self, lines={sender: block[:lines] for sender, block in self.lines.items()})
 
-    def receivers(self, sender: bytes, address: bytes) -> tuple[Peer, ...]:
-        """Who gets a line of this sender to this address; a sender does not hear itself on a topic."""
-        return tuple(
-            peer for peer in self._by_address.get(address, ()) if peer.name != sender or not address.startswith(b"#")
-        )
+    def without(self, peer: Peer) -> Plan:
+        """The same plan without one of those who only hear."""
+        return replace(self, peers=tuple(other for other in self.peers if other is not peer))
+
+    def receivers(self, sender: bytes, address: bytes, echoes: bool = False) -> tuple[Peer, ...]:
+        """Who gets a line of this sender to this address; it hears itself on a topic only where the server echoes."""
+        peers = self._by_address.get(address, ())
+        if echoes or not address.startswith(b"#"):
+            return tuple(peers)
+        return tuple(peer for peer in peers if peer.name != sender)
 
     def text(self, sender: bytes, number: int) -> bytes:
-        """The text of a sender's line, unlike that of any other line of the block."""
-        start = b"%s %06d " % (sender, number)
+        """The text of a sender's line, unlike that of any other line of the block, however short."""
         filler = FILLER * (self.text_bytes // len(FILLER) + 1)
-        return (start + filler)[: self.text_bytes]
+        return (b"%s%05d" % (sender[-3:], number) + filler)[: self.text_bytes]
 
     @cached_property
     def _by_address(self) -> dict[bytes, list[Peer]]:

@@ -1,47 +1,61 @@
-"""Figures for people and for programs.
+"""Figures for people: medians, ratios, tables.
 
-In: runs, and what they ran on.  Out: a table of medians and ratios as text, or everything as plain data for JSON.
+In: rows (workloads), servers and runs, as they are or read from a file.  Out: text, or Markdown for the documentation.
 Never: a figure from a run that failed, a ratio of runs from different rounds.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
+from bench.quantities import Quantity
 from bench.rounds import Run
-from bench.workloads import Workload
 
 BUSY = 0.95
 """From this share of its core on, the generator may be what limits a run."""
 
 NOTES = """\
-Lines: delivered per second, the median of the rounds.  Round trips: microseconds, the median of the runs' p50 and p99.
-Ratio: the first server to the other, median of the rounds' ratios (lowest to highest); of a round trip, less is better.
-load, server: share of a core that the generator and the server used.  * the generator may be the limit."""
+Each figure is the median of the rounds; of round trips, of the runs' p50 and p99.  A ratio is the first server's figure
+to the other's: the median of the rounds' ratios (lowest-highest).
+* the generator may be the limit.  - no figure; why is said below."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A workload, as far as a report needs it."""
+
+    key: str
+    title: str
+    heading: str
+    text_bytes: int | None
+    family: str
+    quantities: tuple[Quantity, ...]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One workload on one server, over all its rounds."""
+    """One quantity of one workload on one server, over all rounds."""
 
     workload: str
+    quantity: str
     server: str
     rounds: int
     failed: int
-    rate: float | None
-    p50: float | None
-    p99: float | None
-    load_share: float | None
-    server_share: float | None
+    median: float | None
+    lowest: float | None
+    highest: float | None
+    generator_busy: bool
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One workload, one server against another, round by round; of rates, or of the p50 of round trips."""
+    """One quantity of one workload, one server against another, round by round."""
 
     workload: str
+    quantity: str
     server: str
     other: str
     median: float
@@ -49,102 +63,135 @@ class Ratio:
     highest: float
 
 
-def summarise(runs: Sequence[Run], workload: str, server: str) -> Summary:
-    """The medians of the runs that count."""
-    mine = [run for run in runs if run.workload == workload and run.server == server]
-    good = [run for run in mine if run.failure is None]
-    return Summary(
-        workload=workload,
-        server=server,
-        rounds=len(mine),
-        failed=len(mine) - len(good),
-        rate=_median([run.rate for run in good]),
-        p50=_median([run.p50 for run in good if run.p50 is not None]),
-        p99=_median([run.p99 for run in good if run.p99 is not None]),
-        load_share=_median([run.load_share for run in good]),
-        server_share=_median([run.server_share for run in good if run.server_share is not None]),
+@dataclass(frozen=True)
+class Results:
+    """All that was measured, and on what."""
+
+    about: dict[str, str]
+    rows: tuple[Row, ...]
+    servers: dict[str, str]
+    """Titles, by key."""
+    runs: tuple[Run, ...]
+
+    def summary(self, row: Row, quantity: Quantity, server: str) -> Summary:
+        """The median of the runs that count."""
+        mine = [run for run in self.runs if run.workload == row.key and run.server == server]
+        good = [run for run in mine if quantity.key in run.figures]
+        values = [run.figures[quantity.key] for run in good]
+        busy = statistics.median(run.load_share for run in good) >= BUSY if good else False
+        idle = statistics.median(run.server_share or 0.0 for run in good) < BUSY if good else False
+        return Summary(
+            workload=row.key,
+            quantity=quantity.key,
+            server=server,
+            rounds=len(mine),
+            failed=sum(run.failure is not None for run in mine),
+            median=statistics.median(values) if values else None,
+            lowest=min(values, default=None),
+            highest=max(values, default=None),
+            generator_busy=busy and idle,
+        )
+
+    def ratio(self, row: Row, quantity: Quantity, server: str, other: str) -> Ratio | None:
+        """The ratio over the rounds in which both have this figure."""
+        if not quantity.compared:
+            return None
+        figures = {
+            (run.server, run.round): run.figures[quantity.key]
+            for run in self.runs
+            if run.workload == row.key and run.figures.get(quantity.key)
+        }
+        ratios = [
+            value / figures[other, number]
+            for (key, number), value in figures.items()
+            if key == server and (other, number) in figures
+        ]
+        if not ratios:
+            return None
+        middle = statistics.median(ratios)
+        return Ratio(row.key, quantity.key, server, other, middle, min(ratios), max(ratios))
+
+    def remarks(self) -> Iterator[str]:
+        """What was said of runs, once each, with how many of them."""
+        said: dict[str, int] = {}
+        for run in self.runs:
+            for what in (f"FAILED: {run.failure}" if run.failure else "", run.cannot, run.remark):
+                if what:
+                    line = f"{run.workload}, {self.servers.get(run.server, run.server)}: {what}"
+                    said[line] = said.get(line, 0) + 1
+        for line, times in said.items():
+            yield f"{line} ({times} times)" if times > 1 else line
+
+
+def as_text(results: Results) -> str:
+    """Tables for a terminal: one for each kind of figures."""
+    return "\n\n".join("\n".join(_aligned(table)) for table in _tables(results))
+
+
+def as_markdown(results: Results) -> str:
+    """The same tables for the documentation."""
+    return "\n\n".join(
+        "\n".join(
+            [
+                "| " + " | ".join(table[0]) + " |",
+                "| " + " | ".join(["---"] * len(table[0])) + " |",
+                *("| " + " | ".join(line) + " |" for line in table[1:]),
+            ]
+        )
+        for table in _tables(results)
     )
 
 
-def compare(runs: Sequence[Run], workload: str, server: str, other: str) -> Ratio | None:
-    """The ratio over the rounds in which both runs count."""
-    figures: dict[tuple[str, int], float] = {
-        (run.server, run.round): run.p50 or run.rate for run in runs if run.workload == workload and not run.failure
-    }
-    ratios = [
-        figure / figures[other, number]
-        for (key, number), figure in figures.items()
-        if key == server and (other, number) in figures
-    ]
-    if not ratios:
-        return None
-    return Ratio(workload, server, other, statistics.median(ratios), min(ratios), max(ratios))
+def _tables(results: Results) -> Iterator[list[list[str]]]:
+    """For each heading: a header, and a line for each workload and quantity."""
+    for heading, rows in groupby(results.rows, key=lambda row: row.heading):
+        table = [["", heading, "text", "better", *results.servers.values(), *_ratio_header(results)]]
+        for row in rows:
+            for number, quantity in enumerate(row.quantities):
+                title = row.title if len(row.quantities) == 1 else f"{row.title}: {quantity.title}"
+                size = _size(row.text_bytes) if row.text_bytes and not number else ""
+                cells = [_cell(results.summary(row, quantity, key), quantity) for key in results.servers]
+                start = ["" if number else row.key, title, size, "less" if quantity.less_is_better else "more"]
+                table.append([*start, *cells, *_ratio_cells(results, row, quantity)])
+        yield table
 
 
-def as_data(runs: Sequence[Run], workloads: Sequence[Workload], servers: Sequence[str], about: object) -> object:
-    """Everything, for `json.dump`."""
-    return {
-        "about": about,
-        "workloads": [{"key": row.key, "title": row.title, "text_bytes": row.text_bytes} for row in workloads],
-        "summaries": [asdict(summarise(runs, row.key, server)) for row in workloads for server in servers],
-        "ratios": [asdict(ratio) for row in workloads for ratio in _ratios(runs, row.key, servers) if ratio],
-        "runs": [asdict(run) for run in runs],
-    }
+def _ratio_header(results: Results) -> list[str]:
+    first, *others = results.servers.values()
+    return [f"{first} to {other}" for other in others]
 
 
-def as_table(runs: Sequence[Run], workloads: Sequence[Workload], servers: Sequence[str]) -> str:
-    """One row for each workload: each server's figures, then the ratios to the first one."""
-    header = ["workload", "", "text"]
-    for server in servers:
-        header += [server, "load", "server"]
-    header += [f"ratio to {other}" for other in servers[1:]]
-    rows = [header]
-    for workload in workloads:
-        row = [workload.key, workload.title, f"{workload.text_bytes} B"]
-        for server in servers:
-            row += _cells(summarise(runs, workload.key, server))
-        row += [_ratio_cell(ratio) for ratio in _ratios(runs, workload.key, servers)]
-        rows.append(row)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+def _ratio_cells(results: Results, row: Row, quantity: Quantity) -> list[str]:
+    first, *others = results.servers
+    ratios = [results.ratio(row, quantity, first, other) for other in others]
+    return [_ratio_cell(ratio) if ratio else "-" for ratio in ratios]
+
+
+def _ratio_cell(ratio: Ratio) -> str:
+    shown = _ratio_shown(ratio.median)
+    if ratio.lowest == ratio.highest:
+        return shown
+    return f"{shown} ({_ratio_shown(ratio.lowest)}-{_ratio_shown(ratio.highest)})"
+
+
+def _ratio_shown(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _cell(summary: Summary, quantity: Quantity) -> str:
+    shown = quantity.shown(summary.median) + ("*" if summary.generator_busy else "")
+    return f"{shown} ({summary.failed} of {summary.rounds} failed)" if summary.failed else shown
+
+
+def _size(count: int) -> str:
+    return f"{count // 1024} KiB" if count >= 1024 else f"{count} B"
+
+
+def _aligned(table: list[list[str]]) -> Iterator[str]:
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     left = 2
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    for line in table:
+        cells = zip(line, widths, strict=True)
+        yield "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width) for column, (cell, width) in enumerate(cells)
         ).rstrip()
-        for row in rows
-    )
-
-
-def figure(run: Run | Summary) -> str:
-    """A rate or a round trip, for people."""
-    if run.p50 is not None and run.p99 is not None:
-        return f"{run.p50 * 1e6:.0f} / {run.p99 * 1e6:.0f} µs"
-    if run.rate is None:
-        return "-"
-    return f"{run.rate / 1e6:.2f} M" if run.rate >= 1e5 else f"{run.rate / 1e3:.1f} k"
-
-
-def share(value: float | None) -> str:
-    """A share of a core, for people."""
-    return "-" if value is None else f"{value:.0%}"
-
-
-def _cells(summary: Summary) -> list[str]:
-    shown = figure(summary)
-    if summary.failed:
-        shown += f" ({summary.failed} of {summary.rounds} failed)"
-    busy = "*" if (summary.load_share or 0) >= BUSY and (summary.server_share or 0) < BUSY else ""
-    return [shown, share(summary.load_share) + busy, share(summary.server_share)]
-
-
-def _ratios(runs: Sequence[Run], workload: str, servers: Sequence[str]) -> list[Ratio | None]:
-    return [compare(runs, workload, servers[0], other) for other in servers[1:]]
-
-
-def _ratio_cell(ratio: Ratio | None) -> str:
-    return "-" if ratio is None else f"{ratio.median:.2f} ({ratio.lowest:.2f}-{ratio.highest:.2f})"
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None

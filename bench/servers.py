@@ -1,35 +1,27 @@
 """The table of servers: how to find each, its version, how to start it so that it drops nothing, what it speaks.
 
-In: a row of `SERVERS`, a core to run on.  Out: a running server on a free port of the loopback interface.
-Never: more than one server at a time, a server that outlives its `with` block, an address that others can reach.
+In: nothing.  Out: `SERVERS`, whose rows `launch.py` starts.
+Never: a process started, other than to ask for a version; an address that others can reach.
+
+Each has two configurations: with bounds so high that nothing is dropped, for all that counts deliveries, and with its
+own default bounds, for the slow reader.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.dialects import Dialect, Nats, Nettool
+from bench.dialects import Dialect, Mosquitto, Nats, Nettool, Redis
 
 HOST = "127.0.0.1"
-START_SECONDS = 20.0
-STOP_SECONDS = 5.0
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class ServerFailed(Exception):
-    """A server is not installed, did not start, or went away."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +29,14 @@ class Server:
     """A server that can be measured: `program` is None where it is not installed."""
 
     key: str
+    title: str
     install: str
     """What to say to somebody who has not installed it."""
     dialect: Dialect
     program: Callable[[], str | None]
     version: Callable[[str], str]
-    command: Callable[[str, int, Path], list[str]]
-    """(program, port, a directory of its own) to the command; may write a configuration file there."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A started server."""
-
-    server: Server
-    port: int
-    pid: int
+    command: Callable[[str, int, Path, bool], list[str]]
+    """(program, port, a directory of its own, default bounds) to the command; may write a configuration file there."""
 
 
 def _nettool_program() -> str | None:
@@ -60,35 +44,73 @@ def _nettool_program() -> str | None:
     return twistd if twistd and importlib.util.find_spec("nettool") else None
 
 
-def _nettool_command(program: str, port: int, directory: Path) -> list[str]:
-    # Bounds and patience so large that senders wait and nothing is dropped; patience stays below the stall timeout.
-    return [
+def _nettool_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+    command = [
         *(sys.executable, program, "--nodaemon", "--pidfile=", "nettool"),
         *("--listen", f"tcp:{port}:interface={HOST}", "--node-name", Nettool.node.decode()),
-        *("--state-dir", str(directory / "state")),
+        *("--state-dir", str(directory / "state"), "--max-peers", "0"),
+    ]
+    if own_bounds:
+        return command
+    # Senders wait and nothing is dropped; patience stays below the stall timeout.
+    return [
+        *command,
         *("--outbox-bytes", "64MiB", "--direct-patience", "600s", "--topic-patience", "600s"),
         *("--stall-timeout", "forever"),
     ]
 
 
-def _nats_program() -> str | None:
-    return shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin:/usr/local/bin")
+def _nats_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+    # No pings: they would be bytes nobody counted.
+    lines = [f"listen: {HOST}:{port}", "ping_interval: '3600s'"]
+    if not own_bounds:
+        # A connection with more than max_pending unsent, or a write longer than write_deadline, would be closed;
+        # producers are held back from three quarters of max_pending on.
+        lines += ["max_pending: 8GB", "write_deadline: '600s'"]
+    return [program, "--config", _written(directory / "nats.conf", lines)]
 
 
-def _nats_command(program: str, port: int, directory: Path) -> list[str]:
-    # A connection with more than max_pending unsent, or a write longer than write_deadline, would be closed;
-    # producers are held back from three quarters of max_pending on.  No pings: they would be bytes nobody counted.
-    config = directory / "nats.conf"
-    config.write_text(
-        f"listen: {HOST}:{port}\nmax_pending: 8GB\nwrite_deadline: '600s'\nping_interval: '3600s'\nmax_payload: 1MB\n"
-    )
-    return [program, "--config", str(config)]
+def _redis_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+    # Nothing is saved.  maxclients and the backlog are for many connections, as nettool's --max-peers; they come from
+    # several loopback addresses, of which protected-mode takes only 127.0.0.1.
+    lines = [f"bind {HOST}", f"port {port}", f"dir {directory}", 'save ""', "appendonly no"]
+    lines += ["maxclients 20000", "tcp-backlog 4096", "protected-mode no"]
+    if not own_bounds:
+        # A subscriber with 32 MB unsent, or 8 MB for a minute, would be closed.  Publishers are never held back.
+        lines += ["client-output-buffer-limit pubsub 0 0 0"]
+    return [program, _written(directory / "redis.conf", lines)]
 
 
-def _first_line(*command: str) -> str:
-    """The first line that a command prints, for versions."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    return ((done.stdout or done.stderr).strip().splitlines() or ["?"])[0]
+def _mosquitto_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+    # No delay: the benchmark's own sockets have none, and the other servers set this themselves.  No $SYS messages
+    # and no log of each connection: the others write neither.
+    lines = [f"listener {port} {HOST}", "allow_anonymous true", "persistence false", "set_tcp_nodelay true"]
+    lines += ["sys_interval 0", "log_type error", "log_type warning"]
+    if not own_bounds:
+        # From 1,000 packets unsent on, further messages of QoS 0 to that connection would be dropped without a word.
+        # Publishers are never held back.
+        lines += ["max_queued_messages 0", "max_queued_bytes 0"]
+    return [program, "-c", _written(directory / "mosquitto.conf", lines)]
+
+
+def _written(path: Path, lines: list[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+def _system_program(name: str) -> Callable[[], str | None]:
+    """Debian's servers are in directories that not every PATH has."""
+    return lambda: shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+def _word_of(option: str, start: str) -> Callable[[str], str]:
+    """The word after `start` in what a program prints when asked with `option`."""
+
+    def version(program: str) -> str:
+        done = subprocess.run([program, option], capture_output=True, text=True, timeout=20, check=False)
+        return (*(done.stdout + done.stderr).partition(start)[2].split(), "?")[0]
+
+    return version
 
 
 SERVERS: dict[str, Server] = {
@@ -96,6 +118,7 @@ SERVERS: dict[str, Server] = {
     for server in (
         Server(
             key="nettool",
+            title="nettool",
             install=f"nettool and twistd are not there for {sys.executable}: pip install -e .",
             dialect=Nettool(),
             program=_nettool_program,
@@ -104,68 +127,30 @@ SERVERS: dict[str, Server] = {
         ),
         Server(
             key="nats",
+            title="nats-server",
             install="nats-server is not installed: apt install nats-server",
             dialect=Nats(),
-            program=_nats_program,
-            version=lambda program: _first_line(program, "--version").removeprefix("nats-server: "),
+            program=_system_program("nats-server"),
+            version=_word_of("--version", "nats-server: v"),
             command=_nats_command,
+        ),
+        Server(
+            key="redis",
+            title="Redis",
+            install="redis-server is not installed: apt install redis-server",
+            dialect=Redis(),
+            program=_system_program("redis-server"),
+            version=_word_of("--version", "v="),
+            command=_redis_command,
+        ),
+        Server(
+            key="mosquitto",
+            title="Mosquitto",
+            install="mosquitto is not installed: apt install mosquitto",
+            dialect=Mosquitto(),
+            program=_system_program("mosquitto"),
+            version=_word_of("-h", "version "),
+            command=_mosquitto_command,
         ),
     )
 }
-
-
-@contextmanager
-def running(server: Server, core: int | None) -> Iterator[Running]:
-    """Start a server on this core, wait until it accepts, and end it afterwards."""
-    program = server.program()
-    if program is None:
-        raise ServerFailed(server.install)
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, open(Path(name) / "output", "wb+") as output:
-        command = server.command(program, port, Path(name))
-        process = _spawn(command, output.fileno(), core)
-        try:
-            if not _accepts(process, port):
-                said = (Path(name) / "output").read_text(errors="replace")[-2000:]
-                raise ServerFailed(f"{server.key} did not start: {' '.join(command)}\n{said}")
-            yield Running(server, port, process.pid)
-        finally:
-            _end(process)
-
-
-def _spawn(command: list[str], output: int, core: int | None) -> subprocess.Popen[bytes]:
-    """Start a process on one core: it inherits this one's, so that Go sees one core from its first instruction."""
-    # The node of this checkout is measured, whichever is installed.
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-    with machine.pinned(core):
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT, env=environment
-        )
-
-
-def _accepts(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            return True
-        except OSError:
-            time.sleep(0.02)
-    return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

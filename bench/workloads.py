@@ -1,4 +1,4 @@
-"""The table of workloads: who is connected, who hears what, who sends what.
+"""The table of workloads: who is connected, who hears what, who sends what, and what is measured of it.
 
 In: the sizes of the topic mix, from the command line.  Out: a `Plan` for each row of `WORKLOADS`.
 Never: a server's words, and no chance: the same workload is the same plan in every run and for every server.
@@ -6,49 +6,39 @@ Never: a server's words, and no chance: the same workload is the same plan in ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal
 
+from bench.crowd import IdlePeers, Logins
+from bench.measures import LoadedRoundTrips, Measure, RoundTrips, Stream, Tokens
 from bench.plan import Addresses, Peer, Plan, peer_name, topic_name
+from bench.settings import Mix
+from bench.slow import SlowReader
 
 Lines = dict[bytes, tuple[Addresses, ...]]
-Kind = Literal["stream", "tokens", "round trip"]
 
 BLOCK_BYTES = 256 * 1024
 """About how much a sender sends before its lines repeat: 64 senders' blocks are 16 MiB."""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """The sizes of the topic mix; `shared` makes the senders hear too, instead of separate connections."""
-
-    senders: int = 64
-    topics: int = 32
-    hearers: int = 10
-    shared: bool = False
-
-    def __str__(self) -> str:
-        where = "among the senders" if self.shared else "on connections of their own"
-        return f"{self.senders} senders, {self.topics} topics, {self.hearers} hearers each, {where}"
+SIZES = {"8": 8, "32": 32, "128": 128, "512": 512, "1k": 1024, "4k": 4096, "16k": 16384}
+"""The texts of a family of workloads that differ in nothing else."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One row.  `build` gets the mix and how many lines a block has.
-
-    stream: every sender sends as fast as the server takes it.  tokens: a peer that gets a line sends its next one,
-    each in a write of its own.  round trip: one line there and one back, then the next.
-    """
+    """One row.  `build` gets the mix and how many lines a block has."""
 
     key: str
     title: str
-    build: Callable[[Mix, int], Lines]
-    peers: Callable[[Mix], tuple[Peer, ...]]
-    kind: Kind = "stream"
+    measure: Measure
+    build: Callable[[Mix, int], Lines] = lambda mix, lines: {}
+    peers: Callable[[Mix], tuple[Peer, ...]] = lambda mix: ()
     text_bytes: int = 32
     rounds: int = 5
+    family: str = ""
+    """What it has in common with other rows, from which it differs in the size of the texts."""
+    quick: bool = False
+    """Whether it belongs to a first look."""
 
     def plan(self, mix: Mix) -> Plan:
         """Who is connected, and one block of lines for each sender."""
@@ -71,8 +61,8 @@ def _one_topic(hearers: int) -> Callable[[Mix], tuple[Peer, ...]]:
     return lambda mix: (Peer(peer_name(0)), *heard)
 
 
-def _one_sender(address: bytes) -> Callable[[Mix, int], Lines]:
-    return lambda mix, lines: {peer_name(0): ((address,),) * lines}
+def _one_sender(address: bytes, sender: int = 0) -> Callable[[Mix, int], Lines]:
+    return lambda mix, lines: {peer_name(sender): ((address,),) * lines}
 
 
 def _random_names(peers: int, names: int = 1) -> Callable[[Mix, int], Lines]:
@@ -119,19 +109,34 @@ def _mix_lines(names: float) -> Callable[[Mix, int], Lines]:
     return build
 
 
-WORKLOADS: dict[str, Workload] = {
-    workload.key: workload
-    for workload in (
-        Workload("one", "1 sender, 1 receiver", _one_sender(peer_name(1)), _crowd(2)),
-        Workload("topic10", "1 sender, a topic with 10", _one_sender(topic_name(0)), _one_topic(10)),
-        Workload("topic100", "1 sender, a topic with 100", _one_sender(topic_name(0)), _one_topic(100)),
-        Workload("names", "64 peers, random names", _random_names(64), _crowd(64)),
-        Workload("mix", "topic mix", _mix_lines(0.0), _mix_peers),
-        Workload("half", "half names, half topics", _mix_lines(0.5), _mix_peers),
-        Workload("one1k", "1 sender, 1 receiver", _one_sender(peer_name(1)), _crowd(2), text_bytes=1024),
-        Workload("names1k", "64 peers, random names", _random_names(64), _crowd(64), text_bytes=1024),
-        Workload("single", "64 peers, one line a write", _random_names(64), _crowd(64), kind="tokens"),
-        Workload("lists", "64 peers, lists of three names", _random_names(64, 3), _crowd(64)),
-        Workload("trip", "round trip", _one_sender(peer_name(1)), _crowd(2), kind="round trip", rounds=11),
+def _rows() -> Iterator[Workload]:
+    pair, crowd, room = _crowd(2), _crowd(64), _one_sender(topic_name(0))
+    one = Workload("one", "1 sender, 1 receiver", Stream(), _one_sender(peer_name(1)), pair, quick=True)
+    names = Workload("names", "64 peers, random names", Stream(), _random_names(64), crowd, quick=True)
+    yield replace(one, family="one")
+    yield Workload("topic10", "1 sender, a topic with 10", Stream(), room, _one_topic(10), quick=True)
+    yield Workload("topic100", "1 sender, a topic with 100", Stream(), room, _one_topic(100))
+    yield replace(names, family="names")
+    yield Workload("mix", "topic mix", Stream(), _mix_lines(0.0), _mix_peers, quick=True)
+    yield Workload("half", "half names, half topics", Stream(), _mix_lines(0.5), _mix_peers)
+    yield Workload("lists", "64 peers, lists of three names", Stream(), _random_names(64, 3), crowd)
+    yield Workload("single", "64 peers, one line a write", Tokens(), _random_names(64), crowd, quick=True)
+    for row in (one, names):
+        for name, size in SIZES.items():
+            if size != row.text_bytes:
+                yield replace(row, key=row.key + name, text_bytes=size, family=row.key, quick=False, rounds=3)
+    yield Workload("trip", "idle", RoundTrips(), _one_sender(peer_name(1)), pair, rounds=11, quick=True)
+    for key, rate in (("trip50k", 50_000), ("trip1m", 1_000_000)):
+        measure, stream = LoadedRoundTrips(rate), _one_sender(peer_name(3), sender=2)
+        yield Workload(
+            key, f"beside {rate:,} lines a second", measure, stream, _crowd(4), rounds=7, quick=rate == 50_000
+        )
+    yield Workload(
+        "slow", "1 of 5 hearers never reads", SlowReader(), room, _one_topic(5), text_bytes=512, rounds=3, quick=True
     )
-}
+    yield Workload("idle1k", "1,000 idle peers", IdlePeers(1_000), rounds=2)
+    yield Workload("idle10k", "10,000 idle peers", IdlePeers(10_000), rounds=2)
+    yield Workload("logins", "connect, log in, close", Logins(), quick=True)
+
+
+WORKLOADS: dict[str, Workload] = {workload.key: workload for workload in _rows()}
