@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -54,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(workloads: Sequence[Workload], servers: Sequence[Server], settings: Settings) -> tuple[list[Run], bool]:
     """All runs, with progress on standard error, and whether nobody stopped them with Ctrl-C."""
     _allow_many_files()
+    # As Ctrl-C: the server is ended and what there is gets printed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     gc.disable()
     runs: list[Run] = []
     try:

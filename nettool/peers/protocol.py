@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nettool.peers.factory import PeerFactory
 
 SMALL = 4096
-"""Bytes of a read after which, if nothing else happens in this turn, what it brought is written at once."""
+"""Bytes of a read after which, if little else happens in this turn, what it brought is written at once."""
 
 SLICE = 0.02
 """Seconds for which one read may be worked off line by line, before others have their turn."""
@@ -95,12 +95,13 @@ class PeerProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes came in."""
         factory = self.factory
+        now = factory.clock.seconds()
         try:
-            self.session.received(data, factory.clock.seconds())
+            self.session.received(data, now)
         except Exception:
             self._broke(Failure())
         turn = factory.turn
-        if len(data) <= SMALL and not turn.scheduled:
+        if len(data) <= SMALL and turn.is_quiet(now):
             turn.run()
         else:
             turn.schedule()

@@ -83,15 +83,20 @@ class Observed(Routing):
     """Routing that tells what it has routed, line by line, after it has."""
 
     told: Callable[[Any, list[bytes]], None] = staticmethod(lambda sender, lines: None)
+    _within = False
 
     def route_block(self, sender: Any, block: bytes, now: float) -> bool:
         done = super().route_block(sender, block, now)
-        if done:
+        if done and not self._within:
             self.told(sender, block.split(b"\n")[:-1])
         return done
 
     def route_lines(self, sender: Any, lines: list[bytes], at: int, now: float) -> int:
-        end = super().route_lines(sender, lines, at, now)
+        self._within = True  # a few lines are routed as blocks of their own
+        try:
+            end = super().route_lines(sender, lines, at, now)
+        finally:
+            self._within = False
         self.told(sender, [line[:-1] for line in lines[at:end]])
         return end
 

@@ -127,6 +127,7 @@ def expected(world: World, sender: bytes, some: list[bytes]) -> tuple[dict[bytes
     piece=st.sampled_from([2, 3, 7, 2000]),
     largest=st.sampled_from([1, 2, 2000]),
     few=st.sampled_from([0, 8]),
+    one_by_one=st.sampled_from([0, 0, 8]),
 )
 def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
     reads: list[tuple[bytes, list[bytes], tuple[bytes, bytes] | None]],
@@ -134,6 +135,7 @@ def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
     piece: int,
     largest: int,
     few: int,
+    one_by_one: int,
 ) -> None:
     town = Town(max_addresses=MOST)
     for name, topics in heard_by.items():
@@ -145,6 +147,7 @@ def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
         patch.setattr(routing, "LARGEST", largest, raising=False)
         patch.setattr(plans, "LARGEST", largest, raising=False)
         patch.setattr(routing, "FEW", few, raising=False)
+        patch.setattr(routing, "ONE_BY_ONE", one_by_one)
         for sender, some, change in reads:
             heard, errors = expected(town.world(), sender, some)
             town.send(sender, some)
@@ -295,7 +298,10 @@ def test_routing_stops_in_the_middle_when_the_senders_own_answers_fill_its_outbo
     assert town.broker.ledger.refused == {ErrorCode.BAD_LINE: end}
 
 
-def test_lines_of_several_topics_are_counted_by_topic_where_the_hearer_is_blocked() -> None:
+def test_lines_of_several_topics_are_counted_by_topic_where_the_hearer_is_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routing, "ONE_BY_ONE", 0)
     town = Town()
     town.join(b"bo", b"#t", b"#w")
     town.join(b"ced", b"#t", b"#w")
@@ -366,3 +372,18 @@ def test_a_plan_serves_reads_that_use_only_a_part_of_it() -> None:
 def test_two_spellings_of_one_name_in_a_list_reach_it_once() -> None:
     town = Town()
     both_ways(town, b"a", [b"bo, bo@node1, ced: once", b"bo@node1, bo: once"])
+
+
+@pytest.mark.parametrize("size", [10, 300, 3000])
+@pytest.mark.parametrize("odd", [b"bo: ", b"ced: ", b"a line without an address "])
+def test_texts_of_every_length_go_by_the_same_rules(size: int, odd: bytes) -> None:
+    town = Town()
+    texts = [b"%d " % number + b"." * size for number in range(40)]
+    lines = [b"bo: " + text for text in texts]
+    lines[20] = odd + texts[20]
+    town.send(b"a", lines)
+    heard = [b"from a: " + text for text in texts]
+    if not odd.startswith(b"bo"):
+        del heard[20]
+    assert town.got(b"bo") == heard
+    assert town.got(b"ced") == ([b"from a: " + texts[20]] if odd.startswith(b"ced") else [])

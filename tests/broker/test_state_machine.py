@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from nettool.broker import routing
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox import backlog, queue
 from nettool.outbox.batch import CHARGE, Batch, Kind
@@ -118,6 +119,8 @@ class Node(RuleBasedStateMachine):
         self.patches = ExitStack()
         for module in (queue, backlog):
             self.patches.enter_context(patch.object(module, "CHUNK", CHUNK))
+        # Reads are of few lines here, and have to go the ways of many.
+        self.patches.enter_context(patch.object(routing, "ONE_BY_ONE", 2))
         self.peers: list[Peer] = []
         self.of: dict[Any, Peer] = {}
         self.copies: dict[tuple[Peer, bytes], Copy] = {}

@@ -81,7 +81,7 @@ BREAKS = {
         "session", plans.Plan, "__init__", lambda init: lambda plan, place, some, _: init(plan, place, some, None)
     ),
     "the middle of a read to one topic is not looked at": Break(
-        "session", routing, "_insert", lambda _: lambda block, head, prefix: (prefix + block, block.count(b"\n"))
+        "session", routing, "insert", lambda _: lambda block, head, prefix: (prefix + block, block.count(b"\n"))
     ),
     "a text loses its outer spaces": Break(
         "session", routing, "parse_send", _also(lambda send: requests.Send(send.addresses, send.text.strip()))

@@ -363,6 +363,7 @@ def smaller(piece: int, largest: int, few: int, chunk: int, patient: int) -> Ite
         (routing, "LARGEST", largest),
         (plans, "LARGEST", largest),
         (routing, "FEW", few),
+        (routing, "ONE_BY_ONE", 0 if piece == 7 else 2),
         (routing, "LOOKED_AT", patient),
         (queue, "CHUNK", chunk),
         (backlog, "CHUNK", chunk),

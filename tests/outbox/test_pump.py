@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nettool.errors import ReturnReason
-from nettool.outbox.pump import Pump, Turn
+from nettool.outbox.pump import CLOSE, Pump, Turn
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, DeliverySettings, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 from tests.support.sockets import PollingReactor, tcp_transport
@@ -382,12 +382,12 @@ def test_calls_are_made_in_the_next_turn_in_order_and_pumps_are_flushed_after_th
     turn.soon(lambda: called.append(1))
     turn.soon(lambda: turn.soon(lambda: called.append(3)))
     turn.soon(lambda: called.append(2))
-    assert turn.scheduled
+    assert clock.getDelayedCalls()
     assert called == []
     clock.advance(0)
     clock.advance(0)
     assert called == [1, 2, 3]
-    assert not turn.scheduled
+    assert not clock.getDelayedCalls()
 
 
 def test_a_call_that_fails_is_logged_and_the_others_are_made(logged_failures: Any) -> None:
@@ -433,3 +433,13 @@ def test_the_size_of_reads_is_left_alone_where_there_are_layers() -> None:
     line = Line()
     line.pump.was_full(b"x" * READ)
     assert line.transport.bufferSize == 64 * 1024
+
+
+def test_a_read_that_comes_alone_is_quiet_and_reads_that_follow_closely_are_not() -> None:
+    turn = Turn(Clock())
+    assert turn.is_quiet(1.0)
+    assert not turn.is_quiet(1.0 + CLOSE / 2)
+    assert not turn.is_quiet(1.0 + CLOSE)
+    assert turn.is_quiet(1.0 + 3 * CLOSE)
+    turn.schedule()
+    assert not turn.is_quiet(2.0)
