@@ -283,10 +283,10 @@ class Backlog:
 
     def part_went(self, size: int, done: bool) -> None:
         """So many bytes of the batch that was larger than a chunk have gone; `done` with its last ones."""
-        if self._part is not None:
-            self._lane_of(self._part).held -= size + (CHARGE if done else 0)
-            if done:
-                self._part = None
+        assert self._part is not None, "a part that is on its way before there is a backlog is adopted"
+        self._lane_of(self._part).held -= size + (CHARGE if done else 0)
+        if done:
+            self._part = None
 
     def _oldest(self) -> deque[Batch] | deque[LossReport] | None:
         """The queue that has the next batch at its head."""

@@ -298,10 +298,7 @@ def test_routing_stops_in_the_middle_when_the_senders_own_answers_fill_its_outbo
     assert town.broker.ledger.refused == {ErrorCode.BAD_LINE: end}
 
 
-def test_lines_of_several_topics_are_counted_by_topic_where_the_hearer_is_blocked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(routing, "ONE_BY_ONE", 0)
+def test_lines_of_several_topics_are_counted_by_topic_where_the_hearer_is_blocked() -> None:
     town = Town()
     town.join(b"bo", b"#t", b"#w")
     town.join(b"ced", b"#t", b"#w")
@@ -387,3 +384,21 @@ def test_texts_of_every_length_go_by_the_same_rules(size: int, odd: bytes) -> No
         del heard[20]
     assert town.got(b"bo") == heard
     assert town.got(b"ced") == ([b"from a: " + texts[20]] if odd.startswith(b"ced") else [])
+
+
+def test_few_lines_are_routed_one_by_one_up_to_the_first_that_is_odd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "ONE_BY_ONE", 3)
+    town = Town()
+    town.join(b"ced", b"#t")
+    member = town.members[b"a"]
+    lines = [b"bo: 1\n", b"#t: 2\n", b"bo, ced: 3\n"]
+    assert town.broker.routing.route_lines(member, lines, 0, 1.0) == 2
+    assert town.broker.routing.route_lines(member, lines, 2, 1.0) == 3
+    assert town.got(b"bo") == [b"from a: 1", b"from a: 3"]
+    assert town.got(b"ced") == [b"from a to #t: 2", b"from a: 3"]
+
+
+@pytest.fixture(autouse=True)
+def _the_ways_of_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests here are of few lines, and of the ways that many go."""
+    monkeypatch.setattr(routing, "ONE_BY_ONE", 0)

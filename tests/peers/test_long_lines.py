@@ -82,3 +82,11 @@ def test_a_line_of_commas_without_a_colon_is_a_bad_line() -> None:
     alice.says(b"a, " * 200)
     street.settle()
     assert alice.heard[1:] == [b"error bad-line: " + (b"a, " * 200)[:60]]
+
+
+def test_a_long_list_that_is_mostly_commas_is_what_is_between_them() -> None:
+    street = Street(Settings(peers=PeerSettings(max_line=2**20)))
+    alice = street.connect(b"alice")
+    alice.says(b"/join " + b"," * MANY + b"#a" + b"," * MANY)
+    street.settle()
+    assert alice.heard[1:] == [b"ok join #a"]
