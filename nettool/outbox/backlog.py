@@ -269,6 +269,9 @@ class Backlog:
             taken.append(queue.popleft())
             size += len(batch.data)
             if queue is self._marks:
+                if len(batch.data) > CHUNK:  # a thousand long topics; it was not charged before
+                    self._part = batch
+                    self.direct.held += CHARGE + len(batch.data)
                 continue
             lane = self.topic if queue is self._topics else self.direct
             if lane is self.topic:

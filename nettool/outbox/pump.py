@@ -132,6 +132,7 @@ class Pump:
         "_broke",
         "_clock",
         "_closing_since",
+        "_failed",
         "_gave_up",
         "_give_up",
         "_held",
@@ -165,6 +166,7 @@ class Pump:
         self._give_up = give_up
         self._broke = broke
         self._gave_up = False
+        self._failed = False
         self._waiting: list[Callable[[], None]] | None = None
         self._transport: Any = None
         self._send: Callable[[Any], int] | None = None
@@ -210,7 +212,7 @@ class Pump:
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self._moved_at = self._clock.seconds()
-        if self._transport is None or self.outbox.closed is not None:
+        if self._transport is None or self._failed or self.outbox.closed is not None:
             return
         self.outbox.unblock()
         self.flush()
@@ -235,13 +237,20 @@ class Pump:
                     break
                 self._write(chunk)
         except Exception:
-            # What was half written must not be followed by anything.
-            outbox.block()
-            self._turn.soon(partial(self._broke, Failure()))
+            self._fail()
         if self._waiting is not None and not outbox.blocked:
             waiting, self._waiting = self._waiting, None
             for call in waiting:
-                call()
+                try:
+                    call()
+                except Exception:
+                    self._fail()
+
+    def _fail(self) -> None:
+        """End the connection in the next turn: what was half written must not be followed by anything."""
+        self._failed = True
+        self.outbox.block()
+        self._turn.soon(partial(self._broke, Failure()))
 
     def _write(self, chunk: Any) -> None:
         if self._send is None:

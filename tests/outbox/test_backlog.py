@@ -625,3 +625,21 @@ def test_a_large_batch_that_is_on_its_way_when_the_transport_stops_counts_in_its
     assert not bob.waits
     assert place.outbox.empty
     assert place.ledger.delivered == 1001
+
+
+def test_a_mark_of_very_many_topics_is_larger_than_a_chunk_and_goes_whole(alice: Sender) -> None:
+    place = Place(outbox_bytes=4 * CHUNK)
+    topics = [b"#%04d" % number + b"x" * 250 for number in range(1000)]
+    for _ in range(3):
+        for topic in topics:
+            place.topic(alice, b"." * 2000, topic=topic)
+    place.time_passes(1.0)
+    place.topic(alice, b".", topic=topics[0])
+    lost = place.ledger.dropped[DropReason.LAGGED]
+    lines = place.take_all()
+    told = [line for line in lines if line.startswith(b"error lagged: ")]
+    assert sum(map(len, told)) > CHUNK
+    assert sum(int(line.split()[-1]) for line in told) == lost
+    assert len(lines) - len(told) == 3001 - lost
+    assert place.outbox.empty
+    assert not alice.waits
