@@ -199,7 +199,10 @@ class Pump:
         """A read took all that it was let: the next ones are as large as suits such lines."""
         if self._send is not None:
             few = data.count(b"\n", 0, SAMPLE) < SAMPLE // LONG_LINE
-            self._socket.bufferSize = LONG_LINES_READ if few else READ
+            # Whole batches are dropped: one that is most of an outbox would take the newest lines with it.
+            bound = self._live.delivery.outbox_bytes
+            roomy = not bound or bound >= 4 * LONG_LINES_READ
+            self._socket.bufferSize = LONG_LINES_READ if few and roomy else READ
 
     # The transport's side
 

@@ -412,7 +412,7 @@ def test_a_pump_that_wakes_another_is_followed_by_it_in_the_same_run(alice: Send
     "line, expected", [(b"x" * 1023 + b"\n", LONG_LINES_READ), (b"x" * 31 + b"\n", READ)], ids=["long", "short"]
 )
 def test_reads_are_as_large_as_suits_the_lines(line: bytes, expected: int) -> None:
-    pump = Line(layered=False)
+    pump = Line(layered=False, outbox_bytes=4 * LONG_LINES_READ)
     pump.pump.was_full(line * (LONG_LINES_READ // len(line)))
     assert pump.transport.bufferSize == expected
     pump.pump.was_full(b"x\n" * READ)
@@ -420,7 +420,7 @@ def test_reads_are_as_large_as_suits_the_lines(line: bytes, expected: int) -> No
 
 
 def test_a_remainder_leaves_the_size_of_reads_as_it_was(alice: Sender) -> None:
-    line = Line(layered=False)
+    line = Line(layered=False, outbox_bytes=4 * LONG_LINES_READ)
     line.pump.was_full(b"x" * LONG_LINES_READ)
     line.end.room = 10
     line.direct(alice, b"." * 100)
@@ -443,3 +443,9 @@ def test_a_read_that_comes_alone_is_quiet_and_reads_that_follow_closely_are_not(
     assert turn.is_quiet(1.0 + 3 * CLOSE)
     turn.schedule()
     assert not turn.is_quiet(2.0)
+
+
+def test_reads_stay_small_where_one_would_be_most_of_an_outbox() -> None:
+    line = Line(layered=False, outbox_bytes=LONG_LINES_READ)
+    line.pump.was_full(b"x" * READ)
+    assert line.transport.bufferSize == READ
