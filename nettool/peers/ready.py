@@ -29,6 +29,9 @@ from zope.interface import implementer
 MOST = 256
 """Sockets that are read in a round, before what they brought is written."""
 
+SMALL = 4096
+"""Bytes of a read that takes no more than some microseconds to work off."""
+
 FEW = 4
 """Sockets in a round up to which it is looked again: where there are more, there is enough to do elsewhere."""
 
@@ -123,8 +126,7 @@ class ReadySockets:
             self._pays = min(self._pays + 1, 2 * COST)
         events = self._poll()
         while events:
-            for number, event in events:
-                self._read(number, event)
+            self._read(events)
             idle = self._end_of_turn()
             self._ended_at = now = seconds()
             if not idle or len(events) > FEW or self._pays < COST or not self._looks or now - began > LONGEST:
@@ -142,26 +144,29 @@ class ReadySockets:
     def _poll(self) -> list[tuple[int, int]]:
         return [] if self._epoll is None else self._epoll.poll(0, MOST)
 
-    def _read(self, number: int, event: int) -> None:
-        found = self._sockets.get(number)
-        if found is None:
-            return  # one that was read before it in this round has ended or paused it
-        transport, receive, read = found
-        data = b""
-        try:
-            if event == select.EPOLLIN:
-                data = receive(transport.bufferSize)
-            if data:
-                read(data, self._reactor.seconds())
-            else:
-                self._give_back(transport)
-        except BlockingIOError:
-            pass
-        except OSError:
-            transport.connectionLost(Failure(CONNECTION_LOST))
-        except Exception:  # past us it would reach the reactor, which would end all of them
-            self._log.failure("reading from {peer} failed", peer=transport.getPeer())
-            transport.abortConnection()
+    def _read(self, events: list[tuple[int, int]]) -> None:
+        sockets, readable = self._sockets, select.EPOLLIN
+        now = self._reactor.seconds()
+        for number, event in events:
+            found = sockets.get(number)
+            if found is None:
+                continue  # one that was read before it in this round has ended or paused it
+            transport, receive, read = found
+            try:
+                data = receive(transport.bufferSize) if event == readable else b""
+                if data:
+                    read(data, now)
+                    if len(data) > SMALL:  # that took a time worth knowing
+                        now = self._reactor.seconds()
+                else:
+                    self._give_back(transport)
+            except BlockingIOError:
+                pass
+            except OSError:
+                transport.connectionLost(Failure(CONNECTION_LOST))
+            except Exception:  # past us it would reach the reactor, which would end all of them
+                self._log.failure("reading from {peer} failed", peer=transport.getPeer())
+                transport.abortConnection()
 
     def _give_back(self, transport: Any) -> None:
         """There is more to it than bytes: the reactor finds out, as it would have without us."""

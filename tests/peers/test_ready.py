@@ -242,7 +242,7 @@ def test_a_fault_ends_that_connection_alone_and_is_logged(street: Street, logged
 
 def test_something_that_is_ready_without_a_byte_is_waited_for(street: Street) -> None:
     one = street.connect()
-    street.ready._read(one.socket.fileno(), 1)
+    street.ready._read([(one.socket.fileno(), 1)])
     assert (one.came, one.lost) == ([], [])
 
 
