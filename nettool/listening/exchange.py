@@ -97,10 +97,10 @@ class Exchange:
     def unbind(self) -> None:
         """Close again what `bind` has bound."""
         for listener in self._new:
-            listener.stopService().addErrback(self._ended_badly, listener)
+            listener.close().addErrback(self._ended_badly, listener)
 
     def apply(self) -> list[str]:
-        """Make the exchange, and say what has changed.  Ports that go are still open: `gone` are to be stopped."""
+        """Make the exchange, and say what has changed.  Ports that go are still open: `gone` are to be closed."""
         said = []
         for old, now in self._renewed:
             if self._take_over(old, now):
@@ -113,9 +113,7 @@ class Exchange:
             if self._take_over(now, now):
                 said.append(f"{now.description} accepts on the port of {before}")
         said += [f"{listener.where}: opened" for listener in self._new]
-        for old in self._leaving:
-            said.append(f"{old.where}: closed")
-            old.accept_waiting()
+        said += [f"{old.where}: closed" for old in self._leaving]
         return said
 
     def _take_over(self, old: Listener, now: Listener) -> bool:
