@@ -45,6 +45,9 @@ class IPump(Interface):
     def watch() -> None:
         """The outbox waits for time to pass: see to it that its `tick` is called at its `deadline`."""
 
+    def stalls_at() -> float:
+        """When its connection is given up if its transport takes nothing until then; infinity for never."""
+
 
 class IReturns(Interface):
     """Where an outbox gives back what it cannot keep: the broker."""

@@ -55,6 +55,11 @@ class NodeService(MultiService):
         for listener in self.listeners:
             self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=listener.where)
 
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._ended is not None
+
     def stopService(self) -> Deferred[None]:
         """Stop accepting, then drain: once, however often it is asked for."""
         if self._ended is None:

@@ -27,6 +27,9 @@ class InsideAddress:
     node: str
     number: int = 0
 
+    def __str__(self) -> str:
+        return f"inside:{self.number}"
+
 
 @implementer(IStreamClientEndpoint)
 class InsideEndpoint:

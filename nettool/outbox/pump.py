@@ -295,6 +295,10 @@ class Pump:
         patience = inf if backlog is None else backlog.deadline()
         return min(patience, self._stalls_at())
 
+    def stalls_at(self) -> float:
+        """See `IPump`."""
+        return self._stalls_at()
+
     def _stalls_at(self) -> float:
         """When it has taken nothing for too long, counted from when that began to matter."""
         since = min(self.outbox.full_since, inf if self._waiting is None else self._closing_since)

@@ -18,7 +18,7 @@ from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -74,6 +74,8 @@ class PeerProtocol(Protocol):
         self._lost = False
         self.admitted = False
         """Whether it counts towards the limit on peers."""
+        self.connected_at = 0.0
+        """When it was made, in seconds of the node's clock."""
 
     # What Twisted tells
 
@@ -222,6 +224,12 @@ class PeerProtocol(Protocol):
         self._log.info("slow consumer: {name} at {peer}", name=self.who, peer=self._transport.getPeer())
         self._guard(self.session.too_slow, limit)
         self.factory.turn.schedule()
+
+    @property
+    def peer(self) -> IAddress | None:
+        """Where it comes from; nothing before it is made."""
+        address: IAddress | None = None if self.transport is None else self._transport.getPeer()
+        return address
 
     @property
     def who(self) -> str:
