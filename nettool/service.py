@@ -14,7 +14,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
@@ -51,9 +51,16 @@ class NodeService(MultiService):
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
         if self.live.peers.on_name_taken is OnNameTaken.TAKEOVER:
-            self._log.warn("on-name-taken is takeover: whoever can connect can take over any name")
+            self._log.warn(
+                "on-name-taken is takeover: whoever can connect can take over any name", event="names-unguarded"
+            )
         for listener in self.listeners:
-            self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=listener.where)
+            self._log.info(
+                "{node} listening on {where}",
+                event="listening",
+                node=self.live.node.name.decode(),
+                where=listener.where,
+            )
 
     @property
     def draining(self) -> bool:
@@ -69,20 +76,20 @@ class NodeService(MultiService):
         return told
 
     async def _stop(self) -> None:
-        self._log.info("draining {count} connections", count=len(self.peers.connections))
+        self._log.info("draining {count} connections", event="draining", count=len(self.peers.connections))
         try:
             await super().stopService()
             await self.peers.drain()
         except Exception:  # a fault of ours must not cost the totals too
-            self._log.failure("the drain failed")
+            self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
             self.peers.abort()
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
-        self._log.info("connections closed: {closed}", closed=closed)
-        self._log.info("totals: {totals}", totals=str(self.broker.snapshot()))
+        self._log.info("connections closed: {closed}", event="closed", closed=closed)
+        self._log.info("totals: {ledger}", event="totals", ledger=self.broker.snapshot())
 
     def abort(self) -> None:
         """Cut the drain short."""
-        self._log.warn("stopping at once")
+        self._log.warn("stopping at once", event="stopping-at-once")
         self.peers.abort()
 
 
@@ -93,7 +100,8 @@ class Listener(Service):
 
     def __init__(self, description: str, endpoint: IStreamServerEndpoint, factory: PeerFactory) -> None:
         """`description` is the endpoint's string, or empty where it was made without one."""
-        self._scheme = description.partition(":")[0]
+        scheme = description.partition(":")[0]
+        self._scheme = "" if scheme == "systemd" else scheme  # which tells how it came to be bound, not what it is
         self._description = description or repr(endpoint)
         self._endpoint = endpoint
         self._factory = factory
@@ -128,7 +136,12 @@ class Listener(Service):
     def _failed_later(self, failure: Failure) -> None:
         self._failure = failure
         if not failure.check(CancelledError):
-            self._log.critical("cannot listen on {where}: {error}", where=self._description, error=failure.value)
+            self._log.critical(
+                "cannot listen on {where}: {error}",
+                event="cannot-listen",
+                where=self._description,
+                error=str(failure.value),
+            )
 
     def bound(self) -> Deferred[None]:
         """Fires when it is bound, and fails with what made that impossible; for endpoints that take their time."""

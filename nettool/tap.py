@@ -6,13 +6,13 @@ In: a command line.  Out: a service, ready to be started by twistd, twist or a t
 
 from __future__ import annotations
 
-import signal
+import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn
 
-from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -20,6 +20,10 @@ from twisted.python.usage import UsageError
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
+from nettool.ops import logs
+from nettool.ops.dump import Dump, rows_of
+from nettool.ops.signals import Signals
+from nettool.ops.systemd import Systemd
 from nettool.options import TABLE, settings_from
 from nettool.service import NodeService
 from nettool.settings import MIB, NodeSettings, Settings
@@ -48,6 +52,8 @@ class Options(UsageOptions):
     def __init__(self) -> None:
         super().__init__()
         self.listen: list[str] = []
+        self.log_format: str | None = None
+        self.log_level = "info"
         self.settings = Settings()
 
     def opt_listen(self, endpoint: str) -> None:
@@ -55,6 +61,18 @@ class Options(UsageOptions):
         ssl:6390:privateKey=key.pem:certKey=cert.pem; may be given several times.
         [default: tcp:6388:interface=127.0.0.1]"""
         self.listen.append(endpoint)
+
+    def opt_log_format(self, text: str) -> None:
+        """text, or json: one object a line. [default: text on a terminal, else json]"""
+        if text not in logs.FORMATS:
+            raise UsageError(f"log-format: expected {' or '.join(logs.FORMATS)}, not {text!r}")
+        self.log_format = text
+
+    def opt_log_level(self, text: str) -> None:
+        """debug, info, warn, error or critical: what is less is left out. [default: info]"""
+        if text not in logs.LEVELS:
+            raise UsageError(f"log-level: expected {', '.join(logs.LEVELS)}, not {text!r}")
+        self.log_level = text
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -97,13 +115,60 @@ def makeService(options: Options, reactor: Any = None) -> ProcessNode:
     except SettingError as error:
         _end(EX_CONFIG, f"listen: {error}")
     if own_process:
-        node.addService(Signals(reactor, node))
-    reactor.callWhenRunning(node.say_where)
+        _join_to_process(node, options, reactor)
     return node
+
+
+def _join_to_process(node: ProcessNode, options: Options, reactor: Any) -> None:
+    """The log, the signals, and systemd where it is there."""
+    try:
+        node.log = log = logs.begin(options.parent, reactor, options.log_format, options.log_level)
+    except SettingError as error:
+        _end(EX_CONFIG, str(error))
+    reload: Callable[[], object] = node.reload
+    if Systemd.is_there(os.environ):
+        systemd = Systemd(reactor, os.environ, node.bound, node.status)
+        node.addService(systemd)
+        reload = systemd.around(reload)
+    dump = Dump(reactor, lambda: rows_of(node), (lambda: False) if log is None else log.is_behind)
+    rotate = (lambda: None) if log is None else log.rotate
+    signals = Signals(reactor, drain=reactor.stop, abort=node.abort, HUP=reload, USR1=rotate, USR2=dump.write)
+    node.addService(signals)
+    if options.parent is not None:
+        signals.hold()
+    if log is not None:
+        reactor.addSystemEventTrigger("after", "shutdown", log.end)
 
 
 class ProcessNode(NodeService):
     """The node of a process: a listener that cannot be bound ends it with one line that says which."""
+
+    def __init__(self, settings: Settings, reactor: Any, listen: Sequence[str]) -> None:
+        super().__init__(settings, reactor, listen)
+        self._reactor = reactor
+        self.log: logs.Log | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Belong to the application, and have twistd log by our log."""
+        logs.observe(parent, self.log)
+        super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        """Start, and say where it listens when all else is there, signals too."""
+        super().startService()
+        self._reactor.callWhenRunning(self.say_where)
+
+    def bound(self) -> Deferred[Any]:
+        """Fires when all listeners are bound."""
+        return gatherResults([listener.bound() for listener in self.listeners], consumeErrors=True)
+
+    def status(self) -> str:
+        """How it is, in a line for systemd."""
+        return f"{len(self.peers.connections)} connections"
+
+    def reload(self) -> None:
+        """There is no configuration that could be read again."""
+        self._log.info("there is nothing to reload", event="nothing-to-reload")
 
     def privilegedStartService(self) -> None:
         """Bind all listeners, or end the process."""
@@ -112,40 +177,9 @@ class ProcessNode(NodeService):
         except SettingError as error:
             _end(EX_CONFIG, f"listen: {error}")
         except (CannotListenError, OSError) as error:
-            self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
+            # where standard error is nobody's
+            self._log.critical("cannot listen: {error}", event="cannot-listen", error=str(error))
             _end(EX_UNAVAILABLE, f"listen: {error}")
-
-
-class Signals(Service):
-    """TERM and INT drain the node; a second one stops it at once.
-
-    The handlers are ours, since twistd ends by the signal that stopped it, and a drained node ends with status 0.
-    """
-
-    def __init__(self, reactor: Any, node: NodeService) -> None:
-        self.setName("signals")
-        self._reactor = reactor
-        self._node = node
-        self._stopping = False
-
-    def startService(self) -> None:
-        """Install them once the reactor has installed its own."""
-        super().startService()
-        self._reactor.callWhenRunning(self._install)
-
-    def _install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._stop)
-
-    def _stop(self) -> None:
-        if self._stopping:
-            self._node.abort()
-        else:
-            self._stopping = True
-            self._reactor.stop()
 
 
 def _host_name() -> bytes:

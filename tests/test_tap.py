@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
 import nettool
+from nettool.ops.signals import Signals
 from nettool.options import TABLE
 from nettool.service import Listener, NodeService
 from nettool.settings import BACKLOG, KIB, MIB, OnNameTaken, Settings, TopicOverflow
-from nettool.tap import Options, Signals, makeService
+from nettool.tap import Options, makeService
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
 
@@ -306,12 +306,15 @@ def test_two_nodes_live_side_by_side_and_know_nothing_of_each_other() -> None:
     assert alices[1].ask(b"/ping") == [b"pong"]
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
 def test_a_reactor_that_is_brought_along_is_all_that_is_touched() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     reactor = MemoryReactorClock()
     node = start(makeService(parsed("--listen", "tcp:1"), reactor))
     assert not [service for service in node if isinstance(service, Signals)]
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
     stopped(node, reactor)
 
 
@@ -384,42 +387,7 @@ def test_a_port_that_cannot_be_ends_the_process_with_one_line(capfd: pytest.Capt
     assert "65536" in said
 
 
-# --- signals
-
-
-@pytest.fixture
-def _signals_put_back() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-class SignalledReactor(MemoryReactorClock):
-    """A reactor that does at once what a signal's handler asks it to."""
-
-    def callFromThread(self, call: Callable[..., None], *arguments: object) -> None:
-        call(*arguments)
-
-
-@pytest.mark.usefixtures("_signals_put_back")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_stops_the_reactor_and_the_second_cuts_the_drain_short(number: int) -> None:
-    reactor = SignalledReactor()
-    node = makeService(parsed("--listen", "tcp:1"), reactor)
-    signals = Signals(reactor, node)
-    signals.startService()
-    reactor.callWhenRunning(lambda: None)
-    for call, arguments, keywords in reactor.whenRunningHooks:
-        call(*arguments, **keywords)
-    os.kill(os.getpid(), number)
-    assert reactor.hasStopped
-    peer = MemoryPeer(node.peers, PollingReactor())
-    assert peer.is_connected
-    os.kill(os.getpid(), number)
-    assert set(node.peers.connections) == {peer.protocol}
-    assert not peer.is_connected
-    assert not isinstance(node.stopService(), int)
+# --- the end
 
 
 def test_stopping_is_done_when_every_connection_has_ended() -> None:

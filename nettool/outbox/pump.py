@@ -99,7 +99,8 @@ class Turn:
                 try:
                     pump.flush()
                 except Exception:
-                    self._log.failure("a call at the end of a flush failed")
+                    name = pump.outbox.owner.name.decode("utf-8", "replace")
+                    self._log.failure("the flush for {name!r} failed", event="flush-failed", name=name)
 
     def _end(self) -> None:
         self._scheduled = False
@@ -112,10 +113,12 @@ class Turn:
         calls, self._calls = deque(self._calls), []
         began = self._clock.seconds()
         while calls and self._clock.seconds() - began < BUDGET:
+            call = calls.popleft()
             try:
-                calls.popleft()()
+                call()
             except Exception:
-                self._log.failure("a call at the end of a turn failed")
+                name = getattr(call, "__qualname__", type(call).__name__)
+                self._log.failure("a call at the end of a turn failed: {call}", event="turn-failed", call=name)
         if calls:
             self._calls = [*calls, *self._calls]
             self.schedule()
