@@ -20,6 +20,9 @@ from nettool.service import NodeService
 QUEUES = 20
 """The largest queues are told with who fills them and who waits; each costs a look at all peers."""
 
+SLICE = 0.005
+"""Seconds of a turn that may be spent on rows."""
+
 WAIT = 0.05
 """Seconds until a log that is behind is looked at again."""
 
@@ -36,11 +39,15 @@ class Dump:
         self._reactor = reactor
         self._rows = rows
         self._is_behind = is_behind
-        self._cooperator = Cooperator(scheduler=lambda call: reactor.callLater(0, call))
+        self._cooperator = Cooperator(self._slice, lambda call: reactor.callLater(0, call))
 
     def write(self) -> Deferred[Any]:
         """Write them; fires when the last one is written."""
         return self._cooperator.coiterate(self._write())
+
+    def _slice(self) -> Callable[[], bool]:
+        end = self._reactor.seconds() + SLICE
+        return lambda: self._reactor.seconds() >= end
 
     def _write(self) -> Iterator[Deferred[None] | None]:
         count = 0

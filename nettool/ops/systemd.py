@@ -78,7 +78,7 @@ class Systemd(Service):
         """Say that it is ready, as soon as the reactor runs and all listeners are bound."""
         super().startService()
         self._watchdog = _watchdog_seconds(self._environment)  # not before twistd has become a daemon, if it does
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._socket.close)
+        self._reactor.addSystemEventTrigger("after", "shutdown", self.close)
         self._reactor.callWhenRunning(self._when_running)
 
     def _when_running(self) -> None:
@@ -115,6 +115,11 @@ class Systemd(Service):
             self._draining = True
             self._say("STOPPING=1", "STATUS=draining")
             self._goes_on()
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._unsent.clear()
+        self._socket.close()
 
     # Time
 

@@ -8,6 +8,7 @@ Never: an exception; an unescaped control character; a line break within an entr
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,7 +94,7 @@ def kind_of(event: dict[str, Any], name: str | None, level: str) -> Hashable:
 
 
 def _without_numbers(text: object) -> str:
-    return "".join("0" if character.isdigit() else character for character in str(text)[:200])
+    return re.sub(r"\d+", "0", str(text)[:200])
 
 
 def _type_of(failure: Failure) -> str:

@@ -59,8 +59,11 @@ def _sink_of_twistd(program: ServerOptions) -> Sink:
 
 def _log_of_twist(program: dict[str, Any], clock: Any, format: str | None, level: str) -> Log:
     stream = program["logFile"]
-    standard = stream in (sys.stdout, sys.stderr)
-    sink = sink_of(stream) if standard else File(stream.name)
+    if stream in (sys.stdout, sys.stderr):
+        sink = sink_of(stream)
+    else:  # twist has opened it, and would never notice that it was moved away
+        sink = File(stream.name)
+        stream.close()
     if level == "info":  # the default, and twist has an option of this name too
         level = program["logLevel"].name
     log = Log(clock, sink, format or program["logFormat"], level)

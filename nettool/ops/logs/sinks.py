@@ -99,11 +99,12 @@ class Descriptor:
         written = os.write(self._number, mend + (data if self._is_file else data[: PIECE - 1])) - len(mend)
         self._torn = False
         self._held -= written
-        self._begun = written < len(data)
-        if self._begun:
+        if written < len(data):
             self._waiting[0] = data[written:]
+            self._begun |= written > 0
         else:
             self._waiting.popleft()
+            self._begun = False
 
     def _drop(self) -> None:
         self._held -= len(self._waiting.popleft())
