@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.real.conftest import Start
-from tests.real.node import DAEMON, KIB, TWIST, TWISTD, Street, eventually
+from tests.real.node import DAEMON, KIB, ROOT, TWIST, TWISTD, Street, eventually
 
 WAYS = {"twistd -n": TWISTD, "daemon": DAEMON, "twist": TWIST}
 TEXT = b"x" * 1000
@@ -200,3 +201,24 @@ def test_what_comes_while_it_starts_does_not_kill_it_and_is_done_later(
     assert street.node.terminate() == 0
     written = [*street.node.out, *(path.read_text() for path in tmp_path.glob("twistd.log.1"))]  # USR1 came too
     assert sum(text.count("nothing-to-reload") for text in written) == 1
+
+
+@pytest.mark.system("logrotate")
+def test_logrotate_rotates_the_log_of_a_daemon_as_we_tell_it_to(start: Start, tmp_path: Path) -> None:
+    log = tmp_path / "nettool.log"
+    street = start(program=(*DAEMON, f"--logfile={log}"), log_file=log)
+    alice = street.peer("alice")
+    configuration = tmp_path / "configuration"
+    text = (ROOT / "contrib" / "logrotate" / "nettool").read_text()
+    for ours, here in (("/var/log/nettool/nettool.log", log), ("/run/nettool.pid", tmp_path / "twistd.pid")):
+        assert ours in text
+        text = text.replace(ours, str(here))
+    configuration.write_text(text)
+    for number in (1, 2):
+        subprocess.run(["logrotate", "--force", "--state", tmp_path / "state", configuration], check=True)
+        eventually(lambda: alice.barrier() == [] and log.exists() and log.read_text(), "there is a new log file")
+        assert "log-rotated" in log.read_text()
+        assert (tmp_path / "nettool.log.1").exists()
+        assert (tmp_path / "nettool.log.2.gz").exists() == (number == 2)
+    alice.close()
+    assert street.node.terminate() == 0

@@ -25,7 +25,7 @@ from nettool.ops.logs.sinks import Sink
 
 FORMATS = {"text": as_text, "json": as_json}
 
-RETRY = 0.1
+RETRY = 0.02
 """Seconds until a sink that took nothing is asked again."""
 
 LAST_PATIENCE = 1.0
