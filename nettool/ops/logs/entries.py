@@ -84,17 +84,23 @@ def level_of(event: dict[str, Any], name: str | None) -> str:
 
 
 def kind_of(event: dict[str, Any], name: str | None, level: str) -> Hashable:
-    """What a burst is a burst of: the name or the template, and for exceptions their type and where they came from."""
-    template = event.get("log_format")
-    if name is None and template in ("{log_text}", "{log_io}"):  # no template: what was written, but for numbers
-        template = _without_numbers(event.get("log_text", event.get("log_io")))
+    """What a burst is a burst of: the name or the subject, and for exceptions their type and where they came from."""
     failure = _failure_of(event)
     origin = None if failure is None else (_type_of(failure), _origin(failure))
-    return (level, name or (str(event.get("log_namespace")), str(template)[:200]), origin)
+    return (level, name or (str(event.get("log_namespace")), subject_of(event)), origin)
 
 
-def _without_numbers(text: object) -> str:
-    return re.sub(r"\d+", "0", str(text)[:200])
+def subject_of(event: dict[str, Any]) -> str:
+    """What it is about, without its values: `slow consumer: <name> at <peer>`."""
+    template = event.get("log_format")
+    if template in ("{log_text}", "{log_io}"):  # there is no template, only what was written: its numbers are left out
+        return re.sub(r"\d+", "0", str(event.get("log_text", event.get("log_io")))[:200])
+    return _without_values(template) if isinstance(template, str) else str(template)[:200]
+
+
+@lru_cache(maxsize=512)
+def _without_values(template: str) -> str:
+    return re.sub(r"\{(\w+)[^{}]*\}", r"<\1>", template[:200])
 
 
 def _type_of(failure: Failure) -> str:

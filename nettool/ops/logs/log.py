@@ -18,7 +18,17 @@ from twisted.python import threadable
 from zope.interface import implementer
 
 from nettool.ops.logs.bursts import Burst, Bursts
-from nettool.ops.logs.entries import LEVELS, Entry, as_json, as_text, entry_of, kind_of, level_of, name_of
+from nettool.ops.logs.entries import (
+    LEVELS,
+    Entry,
+    as_json,
+    as_text,
+    entry_of,
+    kind_of,
+    level_of,
+    name_of,
+    subject_of,
+)
 from nettool.ops.logs.events import EVENTS
 from nettool.ops.logs.plain import Plain, cut, escaped, plain
 from nettool.ops.logs.sinks import Sink
@@ -116,7 +126,7 @@ class Log:
 
     def _admits(self, event: dict[str, Any], name: str | None, level: str) -> bool:
         kind = kind_of(event, name, level)
-        sample = (level, str(event.get("log_namespace")), name, str(event.get("log_format")))
+        sample = (level, str(event.get("log_namespace")), name, subject_of(event))
         severe = LEVELS[level] >= LEVELS["error"]
         with self._lock:
             now = self._clock.seconds()
@@ -139,11 +149,11 @@ class Log:
         """Say how often what was held back has happened."""
         now = self._clock.seconds()
         for burst in bursts:
-            level, namespace, name, template = burst.sample
+            level, namespace, name, subject = burst.sample
             if burst.mixed:
-                name, template = None, f"other lines of level {level}"
+                name, subject = None, f"other lines of level {level}"
             seconds = round(max(now - burst.began, 0.0), 1)
-            message = f"{escaped(cut(template, 200))} … repeated {burst.held} times in {seconds:g} s"
+            message = f"{escaped(subject)} … repeated {burst.held} times in {seconds:g} s"
             fields: dict[str, Plain] = {"repeated": burst.held, "seconds": seconds}
             self._write(Entry(now, level, escaped(cut(namespace, 200)), name, message, fields, frozenset(fields)))
 

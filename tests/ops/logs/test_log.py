@@ -252,7 +252,7 @@ def test_a_burst_is_a_few_lines_and_a_count(room: Room) -> None:
     assert room.entries() == []
     room.clock.advance(0.1)
     [entry] = room.entries()
-    assert entry["message"] == "slow consumer: {name!r} … repeated 381 times in 10 s"
+    assert entry["message"] == "slow consumer: <name> … repeated 381 times in 10 s"
     assert entry["fields"] == {"repeated": 381, "seconds": 10.0}
     assert (entry["event"], entry["level"], entry["namespace"]) == ("slow-consumer", "warn", "a.room")
     assert room.clock.getDelayedCalls() == []
