@@ -36,6 +36,8 @@ class ISender(Interface):
 class IPump(Interface):
     """What moves an outbox's lines to a transport."""
 
+    whose: bytes = Attribute("The name of the peer that they are for.")
+
     def wake() -> None:
         """There is something to move, and there was not before."""
 
@@ -44,6 +46,9 @@ class IPump(Interface):
 
     def watch() -> None:
         """The outbox waits for time to pass: see to it that its `tick` is called at its `deadline`."""
+
+    def stalls_at() -> float:
+        """When its connection is given up if its transport takes nothing until then; infinity for never."""
 
 
 class IReturns(Interface):

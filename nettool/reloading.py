@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from nettool.errors import Mistake, SettingError
 from nettool.listening.exchange import Exchange, Wanted
@@ -135,7 +135,7 @@ class ReloadableNode(NodeService):
         except (SettingError, CannotListenError, OSError) as error:
             return self._refuse(str(error))
         except Exception as error:
-            self._log.failure("a reload failed")
+            self._log.failure("a reload failed", level=LogLevel.error, event="reload-failed")
             return self._refuse(f"a fault of the node's own: {type(error).__name__}")
         changes = [*_changes(before, settings), *self._apply(settings, plan, exchange)]
         return self._done(reading.digest, changes, left)
@@ -153,7 +153,7 @@ class ReloadableNode(NodeService):
             try:
                 step()
             except Exception:
-                self._log.failure("a part of a reload failed")
+                self._log.failure("a part of a reload failed", level=LogLevel.error, event="reload-failed")
         self._fronts = plan.fronts
         for listener in self.listeners:
             if listener not in present:
@@ -164,9 +164,9 @@ class ReloadableNode(NodeService):
         said = "reloaded: " + "; ".join([*changes, *left] or ["nothing changed"])
         now, reloads = self.reactor.seconds(), self.reloads
         self.reloads = Reloads(reloads.applied + 1, reloads.refused, True, now, now, said, digest)
-        self._log.info("reloaded: {changes}", changes="; ".join(changes) or "nothing changed")
+        self._log.info("reloaded: {changes}", event="reloaded", changes="; ".join(changes) or "nothing changed")
         for text in [*left, *self.live.settings.warnings()]:
-            self._log.warn("{warning}", warning=text)
+            self._log.warn("{warning}", event="config-warning", warning=text)
         return said
 
     def _refuse(self, reason: str) -> str:
@@ -178,7 +178,7 @@ class ReloadableNode(NodeService):
             last_at=self.reactor.seconds(),
             said=said,
         )
-        self._log.error("reload refused, and nothing changed: {reason}", reason=reason)
+        self._log.error("reload refused, and nothing changed: {reason}", event="reload-refused", reason=reason)
         return said
 
 

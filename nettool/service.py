@@ -15,7 +15,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
@@ -88,7 +88,9 @@ class NodeService(MultiService):
         self._closing.discard(closed)
 
     def _closed_badly(self, failure: Failure, where: str) -> None:
-        self._log.error("could not close {where}: {error}", where=where, error=failure.getErrorMessage())
+        self._log.error(
+            "could not close {where}: {error}", event="close-failed", where=where, error=failure.getErrorMessage()
+        )
 
     # What is in force
 
@@ -103,7 +105,7 @@ class NodeService(MultiService):
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
         for warning in self.live.settings.warnings():
-            self._log.warn("{warning}", warning=warning)
+            self._log.warn("{warning}", event="config-warning", warning=warning)
         for listener in self.listeners:
             self.say_of(listener)
 
@@ -112,10 +114,19 @@ class NodeService(MultiService):
         name, where = self.live.node.name.decode(), listener.where
         if listener.purpose:
             self._log.info(
-                "{node} listening on {where} for {purpose}", node=name, where=where, purpose=listener.purpose
+                "{node} listening on {where} for {purpose}",
+                event="listening",
+                node=name,
+                where=where,
+                purpose=listener.purpose,
             )
         else:
-            self._log.info("{node} listening on {where}", node=name, where=where)
+            self._log.info("{node} listening on {where}", event="listening", node=name, where=where)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._ended is not None
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, then drain: once, however often it is asked for."""
@@ -126,19 +137,19 @@ class NodeService(MultiService):
         return told
 
     async def _stop(self) -> None:
-        self._log.info("draining {count} connections", count=len(self.peers.connections))
+        self._log.info("draining {count} connections", event="draining", count=len(self.peers.connections))
         try:
             await super().stopService()
             await DeferredList(list(self._closing))
             await self.peers.drain()
         except Exception:  # a fault of ours must not cost the totals too
-            self._log.failure("the drain failed")
+            self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
             self.peers.abort()
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
-        self._log.info("connections closed: {closed}", closed=closed)
-        self._log.info("totals: {totals}", totals=str(self.broker.snapshot()))
+        self._log.info("connections closed: {closed}", event="closed", closed=closed)
+        self._log.info("totals: {ledger}", event="totals", ledger=self.broker.snapshot())
 
     def abort(self) -> None:
         """Cut the drain short."""
-        self._log.warn("stopping at once")
+        self._log.warn("stopping at once", event="stopping-at-once")
         self.peers.abort()

@@ -8,13 +8,12 @@ Never: a line.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
-from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -22,9 +21,12 @@ from twisted.python.usage import UsageError
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
+from nettool.ops import logs
+from nettool.ops.dump import Dump, rows_of
+from nettool.ops.signals import Signals
+from nettool.ops.systemd import Systemd
 from nettool.options import TABLE, Configuration, Option, Reading
 from nettool.reloading import Door, ReloadableNode
-from nettool.service import NodeService
 from nettool.settings import MIB, Settings
 
 # sysexits.h
@@ -135,9 +137,31 @@ def makeService(options: Options, reactor: Any = None, doors: Sequence[Door] = D
         node.pid_file = twistd.get("pidfile", "")
         if twistd.get("nodaemon") == 0 and not twistd.get("debug"):
             node.last_words = LastWords()
-        node.addService(Signals(reactor, node))
-    reactor.callWhenRunning(node.say_where)
+        _join_to_process(node, options, reactor)
     return node
+
+
+def _join_to_process(node: ProcessNode, options: Options, reactor: Any) -> None:
+    """The log, the signals, and systemd where it is there."""
+    wanted = options.settings.log
+    try:
+        node.log = log = logs.begin(options.parent, reactor, wanted.format, wanted.level)
+    except SettingError as error:
+        _end(EX_CONFIG, str(error))
+    reload: Callable[[], object] = node.reload
+    if Systemd.is_there(os.environ):
+        systemd = Systemd(reactor, os.environ, node.bound, node.status)
+        node.addService(systemd)
+        reload = systemd.around(reload)
+    dump = Dump(reactor, lambda: rows_of(node), (lambda: False) if log is None else log.is_behind)
+    rotate = (lambda: None) if log is None else log.rotate
+    signals = Signals(reactor, drain=reactor.stop, abort=node.abort, HUP=reload, USR1=rotate, USR2=dump.write)
+    node.addService(signals)
+    if options.parent is not None:
+        signals.hold()
+    if log is not None:
+        node.when_reloaded.append(lambda settings: log.set(settings.log.format, settings.log.level))
+        reactor.addSystemEventTrigger("after", "shutdown", log.end)
 
 
 class ProcessNode(ReloadableNode):
@@ -147,6 +171,20 @@ class ProcessNode(ReloadableNode):
     """The file that twistd wrote for this process, and leaves behind when it ends here."""
     last_words: LastWords | None = None
     """Where they are for a parent process to say."""
+    log: logs.Log | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Belong to the application, and have twistd log by our log."""
+        logs.observe(parent, self.log)
+        super().setServiceParent(parent)
+
+    def bound(self) -> Deferred[Any]:
+        """Fires when all listeners are bound."""
+        return gatherResults([listener.bound() for listener in self.listeners], consumeErrors=True)
+
+    def status(self) -> str:
+        """How it is, in a line for systemd."""
+        return f"{len(self.peers.connections)} connections"
 
     def privilegedStartService(self) -> None:
         """Bind all listeners, or end the process."""
@@ -159,6 +197,7 @@ class ProcessNode(ReloadableNode):
             super().startService()
         if self.last_words is not None:
             self.last_words.are_none()
+        self.reactor.callWhenRunning(self.say_where)  # when all else is there, signals too
 
     @contextmanager
     def _or_end(self) -> Iterator[None]:
@@ -170,7 +209,8 @@ class ProcessNode(ReloadableNode):
             self._end(EX_UNAVAILABLE, f"listen: {error}")
 
     def _end(self, status: int, message: str) -> NoReturn:
-        self._log.error("cannot start: {error}", error=message)  # for a daemon, whose standard error is nobody's
+        # for a daemon, whose standard error is nobody's
+        self._log.critical("cannot start: {error}", event="cannot-start", error=message)
         if self.last_words is not None:
             self.last_words.are(status, message)
         _remove_own(self.pid_file)
@@ -209,38 +249,6 @@ class LastWords:
         """Said by the daemon, which lives."""
         os.close(self._write)
         os.close(self._read)
-
-
-class Signals(Service):
-    """TERM and INT drain the node; a second one stops it at once.
-
-    The handlers are ours, since twistd ends by the signal that stopped it, and a drained node ends with status 0.
-    """
-
-    def __init__(self, reactor: Any, node: NodeService) -> None:
-        self.setName("signals")
-        self._reactor = reactor
-        self._node = node
-        self._stopping = False
-
-    def startService(self) -> None:
-        """Install them once the reactor has installed its own."""
-        super().startService()
-        self._reactor.callWhenRunning(self._install)
-
-    def _install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._stop)
-
-    def _stop(self) -> None:
-        if self._stopping:
-            self._node.abort()
-        else:
-            self._stopping = True
-            self._reactor.stop()
 
 
 def _raise_allocator_thresholds() -> None:

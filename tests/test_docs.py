@@ -15,17 +15,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel
 from twisted.protocols.basic import LineOnlyReceiver
 
 from nettool.embed import Node
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
+from nettool.ops.logs import Log
+from nettool.ops.logs.bursts import BURST
+from nettool.ops.logs.events import EVENTS
 from nettool.options import TABLE, settle
 from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
@@ -187,6 +192,43 @@ def is_a_line_of_the_log(block: Block) -> None:
         assert block.text == f"node1 listening on {where}\n"
 
 
+# What the page about the log shows, by its event.
+LOGGED = {
+    "listening": ("{node} listening on {where}", {"node": "node1", "where": "tcp:127.0.0.1:6388"}),
+    "slow-consumer": ("slow consumer: {name!r} at {peer}", {"name": "bob", "peer": "10.0.0.7:50112"}),
+}
+
+
+def is_written_by_the_log(block: Block) -> None:
+    """Lines as a log writes them, of events as the node has them, at the times that are shown."""
+    clock, lines = Clock(), []
+    sink: Any = SimpleNamespace(is_terminal=block.info != "json", lost=0)
+    sink.write = lambda line, level: lines.append(line) or True  # type: ignore[func-returns-value]
+    sink.go_on = lambda patience: True
+    log = Log(clock, sink)
+    for shown in block.text.splitlines():
+        time, name = re.findall(r"\d{4}-[\d:T.-]+Z", shown)[0], re.findall("|".join(LOGGED), shown)[0]
+        then = datetime.fromisoformat(time).timestamp()
+        template, fields = LOGGED[name]
+        namespace = "nettool.peers.protocol.PeerProtocol"
+        event = {"log_format": template, "log_time": then, "log_namespace": namespace, "event": name, **fields}
+        level = EVENTS[name].level
+        event["log_level"] = LogLevel.lookupByName(level)
+        held = re.search(r"repeated (\d+) times in (\d+) s", shown)
+        if held:
+            clock.advance(then - int(held[2]))
+            for _ in range(BURST + int(held[1])):
+                log(event)
+            clock.advance(int(held[2]))
+        else:
+            log(event)
+        assert lines[-1] == shown
+
+
+def is_in_the_unit_file(block: Block) -> None:
+    assert f"--listen={block.text.strip()}\n" in text_of("contrib/systemd/nettool.service.d/socket.conf")
+
+
 def is_a_benchmark(block: Block) -> None:
     """The benchmark's own tests run it; here it says that it has these options."""
     for line in block.text.splitlines():
@@ -210,6 +252,8 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
     (r"", r"nettool default-config", configures_a_node),
     (r"toml", r"", is_a_file_of_options),
+    (r"(json)?$", r"(\{\"time\"|\d{4}-\d\d-\d\dT)", is_written_by_the_log),
+    (r"", r"systemd:", is_in_the_unit_file),
     (r"", r"python -m bench", is_a_benchmark),
 ]
 
@@ -218,6 +262,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "journalctl ": "needs a journal; the fields that it names are those of the page's example",
     "   alice's socket": "a picture; the steps that it names are run",
 }
 
@@ -343,6 +388,16 @@ def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
     unsaid = {CloseReason.DISCONNECTED, CloseReason.BROKEN}
     closing = {code for code, closes in told.items() if closes}
     assert set(codes(reasons["bye"])) | closing == {reason.value.decode() for reason in set(CloseReason) - unsaid}
+
+
+def test_the_logs_table_has_all_events_with_their_levels_and_fields() -> None:
+    told = {row[0].strip("`"): row[1:] for row in rows("docs/logs.md", "## Events")[1:]}
+    assert list(told) == list(EVENTS)
+    for name, event in EVENTS.items():
+        level, *fields, meaning = told[name]
+        assert level == event.level
+        assert tuple(codes(" ".join(fields))) == event.fields
+        assert meaning.strip(" |") == event.meaning
 
 
 def test_the_ledgers_table_has_all_counts() -> None:

@@ -105,7 +105,9 @@ class Listener(Service):
     def _failed_later(self, failure: Failure) -> None:
         self._failure = failure
         if not failure.check(CancelledError):
-            self._log.critical("cannot listen on {where}: {error}", where=self.where, error=failure.value)
+            self._log.critical(
+                "cannot listen on {where}: {error}", event="cannot-listen", where=self.where, error=failure.value
+            )
 
     def bound(self) -> Deferred[None]:
         """Fires when it is bound, and fails with what made that impossible; for endpoints that take their time."""
@@ -157,7 +159,9 @@ class Listener(Service):
         try:
             port.connectionLost(reason)
         except OSError as error:  # the file of a UNIX socket is gone; Twisted would leave all the rest as it is
-            self._log.error("could not close {where} whole: {error}", where=self.description, error=error)
+            self._log.error(
+                "could not close {where} whole: {error}", event="close-failed", where=self.description, error=error
+            )
             lock = getattr(port, "lockFile", None)
             if lock is not None:
                 lock.unlock()

@@ -70,6 +70,7 @@ class Backlog:
         "_part",
         "_topics",
         "direct",
+        "lagged",
         "own_gate",
         "too_slow",
         "topic",
@@ -83,6 +84,8 @@ class Backlog:
         self.topic = Lane()
         self.own_gate = Gate()
         """Shut for the owner when its own answers fill the lane to names; nobody's patience limits that."""
+        self.lagged = 0
+        """Topic lines that were dropped for newer ones."""
         self.too_slow = False
         """The hearer took a topic too slowly, and `topic-overflow` says that it is to be disconnected."""
         self._directs: deque[Batch] = deque()
@@ -243,6 +246,7 @@ class Backlog:
             batch, after = self._topics.popleft(), self._after.popleft()
             self.topic.held -= _cost(batch)
             self._home.ledger.drop(batch.lines, DropReason.LAGGED)
+            self.lagged += batch.lines
             self._mark_at(after).count(batch.by_topic())
 
     def _mark_at(self, after: int) -> LossReport:

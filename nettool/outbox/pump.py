@@ -147,6 +147,11 @@ class Pump:
 
     # The outbox's side
 
+    @property
+    def whose(self) -> bytes:
+        """See `IPump`."""
+        return self.outbox.owner.name
+
     def wake(self) -> None:
         """See `IPump`."""
         self._turn.add(self)
@@ -222,6 +227,10 @@ class Pump:
         backlog = self.outbox.backlog
         patience = inf if backlog is None else backlog.deadline()
         return min(patience, self._stalls_at())
+
+    def stalls_at(self) -> float:
+        """See `IPump`."""
+        return self._stalls_at()
 
     def _stalls_at(self) -> float:
         """When it has taken nothing for too long, counted from when that began to matter."""

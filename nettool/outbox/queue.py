@@ -10,35 +10,18 @@ When it does not, what is left becomes a `Backlog`, which has the bounds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 from nettool.errors import ReturnReason
 from nettool.interfaces import IPump, IReturns, ISender
+from nettool.outbox import facts
 from nettool.outbox.backlog import Backlog
-from nettool.outbox.batch import CHARGE, Batch, Kind
+from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.facts import OutboxSnapshot
 from nettool.settings import CHUNK, Live
 from nettool.wire.lines import count
 
 _MIXED = Kind.MIXED.value  # looked up in its class it would cost 50 ns a batch
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxSnapshot:
-    """What is queued for one peer at one moment, who fills it, and who waits because of it."""
-
-    lines: int
-    """Texts; answers and notices are not counted here."""
-    held_bytes: int
-    """Data, and a charge for each batch."""
-    oldest: float
-    """Age of the oldest batch, in seconds; 0 if there is none."""
-    fillers: dict[bytes, int]
-    """Bytes by the name of their sender."""
-    waiting: dict[bytes, float]
-    """For how many seconds each sender has not been read because of this outbox."""
-    full_for: float
-    """Seconds since a lane became full; 0 if none is."""
 
 
 class Outbox:
@@ -48,7 +31,20 @@ class Outbox:
     takes nothing now, and only then is there a backlog; once `closed`, nothing is in it, and nothing stays in it.
     """
 
-    __slots__ = ("_home", "_live", "_part", "_ready_bytes", "backlog", "blocked", "closed", "owner", "pump", "ready")
+    __slots__ = (
+        "_home",
+        "_lagged",
+        "_live",
+        "_part",
+        "_ready_bytes",
+        "backlog",
+        "blocked",
+        "closed",
+        "left",
+        "owner",
+        "pump",
+        "ready",
+    )
 
     def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
         self.owner = owner
@@ -61,6 +57,9 @@ class Outbox:
         self._part: _Part | None = None
         self.blocked = True  # until there is a transport
         self.closed: ReturnReason | None = None
+        self.left = (0, 0)
+        """Texts that were in it when it was closed: to its name, which go back to their senders, and all others."""
+        self._lagged = 0
 
     # What comes in
 
@@ -169,6 +168,7 @@ class Outbox:
         if self.backlog is not None and not self.backlog:
             self.backlog.made_room()
             assert not self.backlog.holds_anybody, "who waits for an empty outbox waits for ever"
+            self._lagged += self.backlog.lagged
             self.backlog = None
 
     def _count(self, batches: list[Batch]) -> None:
@@ -200,7 +200,11 @@ class Outbox:
         self.seal(reason)
         self.ready, self._ready_bytes, self.backlog, self._part = [], 0, None, None
         if backlog is not None:
+            self._lagged += backlog.lagged
             backlog.close()
+        if left:
+            direct = sum(batch.lines for batch in left if batch.kind is Kind.DIRECT)
+            self.left = (direct, sum(batch.lines for batch in left) - direct)
         for batch in left:
             self._home.give_back(batch, reason, now)
 
@@ -221,6 +225,11 @@ class Outbox:
         """Whether senders wait for it, or its patience with them is over."""
         return self.full_since < inf
 
+    @property
+    def lagged(self) -> int:
+        """Topic lines that it has lost until now because it read too slowly."""
+        return self._lagged + (0 if self.backlog is None else self.backlog.lagged)
+
     def batches(self) -> list[Batch]:
         """Everything in it, by walking it; a batch that is partly sent counts from its first unfinished line."""
         part = [] if self._part is None else [self._part.rest()]
@@ -228,25 +237,27 @@ class Outbox:
 
     def queued(self) -> int:
         """Copies of texts that are in it."""
-        return sum(batch.lines for batch in self.batches())
+        return 0 if self.empty else sum(batch.lines for batch in self.batches())
+
+    def held(self) -> int:
+        """Bytes in it, with a charge for each batch: what the bounds count."""
+        return facts.held_by(self.batches())
 
     def snapshot(self, now: float) -> OutboxSnapshot:
-        """See `OutboxSnapshot`; costs time in proportion to what is queued."""
-        batches = self.batches()
-        fillers: dict[bytes, int] = {}
-        for batch in batches:
-            if batch.sender is not None and batch.data:
-                fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
-        gates = []
-        if self.backlog is not None:
-            gates = [self.backlog.direct.gate, self.backlog.topic.gate, self.backlog.own_gate]
+        """See `OutboxSnapshot`; costs time in proportion to what is queued, and next to none if nothing is."""
+        if self.empty:
+            return facts.EMPTY
+        batches, backlog, delivery = self.batches(), self.backlog, self._live.delivery
         return OutboxSnapshot(
             lines=sum(batch.lines for batch in batches),
-            held_bytes=sum(CHARGE + len(batch.data) for batch in batches),
-            oldest=max((now - batch.at for batch in batches if batch.at), default=0.0),
-            fillers=fillers,
-            waiting={sender.name: now - then for gate in gates for sender, then in gate.waiting.items()},
-            full_for=max(now - self.full_since, 0.0),
+            held_bytes=facts.held_by(batches),
+            oldest=facts.oldest_in(batches, now),
+            fillers=facts.fillers_of(batches),
+            waiting=() if backlog is None else facts.waiting_at(backlog, now),
+            full_for=facts.full_for(self.full_since, now),
+            lanes=()
+            if backlog is None
+            else facts.lanes_of(backlog, delivery.direct_patience, delivery.topic_patience, now),
         )
 
 

@@ -73,7 +73,8 @@ class Turn:
                 try:
                     pump.flush()
                 except Exception:
-                    self._log.failure("a call at the end of a flush failed")
+                    name = pump.whose.decode("utf-8", "replace")
+                    self._log.failure("the flush for {name!r} failed", event="flush-failed", name=name)
 
     def end_round(self) -> bool:
         """Flush what a round of reads has brought; whether nothing is put off until the reactor's own turn ends."""
@@ -91,10 +92,12 @@ class Turn:
         calls, self._calls = deque(self._calls), []
         began = self._clock.seconds()
         while calls and self._clock.seconds() - began < BUDGET:
+            call = calls.popleft()
             try:
-                calls.popleft()()
+                call()
             except Exception:
-                self._log.failure("a call at the end of a turn failed")
+                name = getattr(call, "__qualname__", type(call).__name__)
+                self._log.failure("a call at the end of a turn failed: {call}", event="turn-failed", call=name)
         if calls:
             self._calls = [*calls, *self._calls]
             self.schedule()

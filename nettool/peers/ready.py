@@ -22,7 +22,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -165,7 +165,8 @@ class ReadySockets:
             except OSError:
                 transport.connectionLost(Failure(CONNECTION_LOST))
             except Exception:  # past us it would reach the reactor, which would end all of them
-                self._log.failure("reading from {peer} failed", peer=transport.getPeer())
+                peer = transport.getPeer()
+                self._log.failure("reading from {peer} failed", level=LogLevel.error, event="read-failed", peer=peer)
                 transport.abortConnection()
 
     def _give_back(self, transport: Any) -> None:

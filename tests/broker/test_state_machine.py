@@ -645,7 +645,7 @@ class Node(RuleBasedStateMachine):
         for peer in self.peers:
             snapshot = peer.connection.outbox.snapshot(self.street.now)
             assert not snapshot.waiting or peer.connection.outbox.full
-            held |= snapshot.waiting.keys()
+            held |= {waiter.name for waiter in snapshot.waiting}
         put_off = bool(self.street.soon)
         for peer in self.peers:
             session = peer.connection.session

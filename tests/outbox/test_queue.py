@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nettool.errors import ReturnReason
 from nettool.outbox.batch import CHARGE, Batch, Kind
-from nettool.outbox.queue import OutboxSnapshot
+from nettool.outbox.facts import Filler, LaneName, LaneSnapshot, OutboxSnapshot, Waiter
 from nettool.settings import CHUNK
 from tests.outbox.place import BOUND, Place, Sender, filling
 
@@ -213,7 +213,7 @@ def test_a_sealed_outbox_takes_nothing_in_and_keeps_what_it_has(alice: Sender) -
 
 def test_a_snapshot_says_who_fills_it_who_waits_and_for_how_long(alice: Sender) -> None:
     place, bob = Place(), Sender(b"bob")
-    assert place.outbox.snapshot(place.now) == OutboxSnapshot(0, 0, 0.0, {}, {}, 0.0)
+    assert place.outbox.snapshot(place.now) == OutboxSnapshot(0, 0, 0.0, (), (), 0.0, ())
     first = place.direct(alice, b"1", b"2")
     place.now += 1
     second = place.topic(bob, filling(BOUND))
@@ -223,9 +223,13 @@ def test_a_snapshot_says_who_fills_it_who_waits_and_for_how_long(alice: Sender) 
         lines=3,
         held_bytes=3 * CHARGE + len(first.data) + len(second.data),  # the notice found no room: it is only counted
         oldest=3.0,
-        fillers={b"alice": len(first.data), b"bob": len(second.data)},
-        waiting={b"bob": 2.0},
+        fillers=(Filler(b"bob", 1, len(second.data)), Filler(b"alice", 2, len(first.data))),
+        waiting=(Waiter(b"bob", LaneName.TOPIC, 2.0),),
         full_for=2.0,
+        lanes=(
+            LaneSnapshot(LaneName.DIRECT, CHARGE + len(first.data), None, False, None),
+            LaneSnapshot(LaneName.TOPIC, 2 * CHARGE + len(second.data), 2.0, False, 0.0),
+        ),
     )
 
 
