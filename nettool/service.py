@@ -62,9 +62,13 @@ class NodeService(MultiService):
             listener = Listener.of(self.reactor, where, factory, purpose)
         else:
             listener = Listener("", where, factory, purpose)
-        self.listeners.append(listener)
-        self._adopt(listener)
+        self.adopt(listener)
         return listener
+
+    def adopt(self, listener: Listener) -> None:
+        """Have one more listener, which binds when the node starts."""
+        self.listeners.append(listener)
+        self._name(listener)
 
     def exchange(self, exchange: Exchange) -> list[str]:
         """Have these listeners from now on, and say what has changed.  Who came by those that are closed stays."""
@@ -76,11 +80,11 @@ class NodeService(MultiService):
             closed.addCallback(partial(self._closed, closed))
         for listener in exchange.listeners:
             if listener.parent is None:
-                self._adopt(listener)
+                self._name(listener)
         self.listeners = exchange.listeners
         return said
 
-    def _adopt(self, listener: Listener) -> None:
+    def _name(self, listener: Listener) -> None:
         listener.setName(f"listener {next(self._numbers)}")
         listener.setServiceParent(self)
 

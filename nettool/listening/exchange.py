@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from nettool.errors import SettingError
+from nettool.errors import Mistake, SettingError
 from nettool.listening.endpoints import scheme
 from nettool.listening.listener import Listener
 
@@ -31,9 +31,18 @@ from nettool.listening.listener import Listener
 class Wanted:
     """A listener that there is to be."""
 
+    key: str
+    """The option that asks for it."""
     description: str
     factory: IProtocolFactory
     purpose: str = ""
+
+    def listener(self, reactor: Any) -> Listener:
+        """It, not bound yet; a `SettingError` names the option."""
+        try:
+            return Listener.of(reactor, self.description, self.factory, self.purpose)
+        except SettingError as error:
+            raise SettingError(*(Mistake((self.key,), mistake.text) for mistake in error.mistakes)) from error
 
 
 class Exchange:
@@ -61,7 +70,7 @@ class Exchange:
     def _keep(self, want: Wanted) -> Listener | None:
         old = next((old for old in self._leaving if _is_for(old, want)), None)
         if old is not None and old.opening is not None:
-            now = Listener.of(self._reactor, want.description, want.factory, want.purpose)
+            now = want.listener(self._reactor)
             if now.digest != old.digest or now.factory is not old.factory:
                 if not old.can_be_taken_over:
                     return None
@@ -72,8 +81,9 @@ class Exchange:
 
     def _add(self, want: Wanted) -> Listener:
         if scheme(want.description) == "systemd":  # its descriptor may be anything by now
-            raise SettingError(f"{want.description!r} needs a restart: sockets are taken from systemd at the start")
-        now = Listener.of(self._reactor, want.description, want.factory, want.purpose)
+            text = f"{want.description!r} needs a restart: sockets are taken from systemd at the start"
+            raise SettingError(Mistake((want.key,), text))
+        now = want.listener(self._reactor)
         old = next((old for old in self._leaving if _same_address(old, now)), None)
         if old is None:
             self._new.append(now)

@@ -94,7 +94,8 @@ def _path(text: str) -> str:
 
 def _parse_endpoint(text: str) -> str:
     """A server endpoint string that could be listened on, but for its address, which may be in use."""
-    if rehearse(None, text, None) is None:
+    # Whether systemd has handed over a socket is known in a process that it has started, and not to `check-config`.
+    if rehearse(None, text, None) is None and scheme(text) != "systemd":
         endpoint_of(None, text)
     return text
 

@@ -202,6 +202,14 @@ def test_who_has_not_logged_in_has_the_time_that_is_in_force_from_now_on(node: C
     assert patient.is_connected and patient.ask(b"late") == [b"ok login late@node1"]
 
 
+def test_other_settings_give_nobody_more_time_to_log_in(node: ChangingNode) -> None:
+    stranger = node.connect()
+    node.pass_time(9)
+    node.set(delivery__direct_patience=1.0)
+    node.pass_time(1.1)
+    assert stranger.hear() == [b"error login-timeout: 10", b"bye login-timeout"]
+
+
 def test_a_login_timeout_that_changes_is_nothing_to_who_has_a_name_or_goes(node: ChangingNode) -> None:
     alice, bob = node.peers(b"alice", b"bob")
     bob.say(b"/quit")

@@ -445,7 +445,7 @@ async def test_sockets_of_systemd_stay_and_are_not_taken_later(tell: Tell, monke
         assert told.ports[0] is ports[0]
         await told.login("alice")
         told.reload(listen(f"tcp:0:{LOCAL}"))
-        assert "needs a restart" in told.reload(listen(socket_of_systemd))
+        assert "peers.listen: " in (said := told.reload(listen(socket_of_systemd))) and "needs a restart" in said
         await told.login("bob")
 
 
@@ -619,6 +619,20 @@ async def test_a_door_is_opened_answers_otherwise_and_is_shut(tell: Tell, tmp_pa
     told.reload(web(f"tcp:0:{LOCAL}", one))
     assert await hears(told) == [b"one"]
     assert [answers.started for answers in made] == [0, 0, 1]
+
+
+async def test_a_door_with_renewed_certificates_is_started_once_and_stopped_once(tell: Tell, tmp_path: Path) -> None:
+    made: list[Answers] = []
+    token = write_key(tmp_path / "one")
+    key, certificate = write_pair(tmp_path)
+    where = f"ssl:0:privateKey={key}:certKey={certificate}:{LOCAL}"
+    told = tell(web(where, token), doors=doors(made))
+    for _ in range(3):
+        write_pair(tmp_path)
+        assert "keys and certificates read again" in told.node.reload()
+        assert [answers.started for answers in made] == [1]
+    told.reload(web("", token))
+    assert [answers.started for answers in made] == [0]
 
 
 async def test_a_port_may_change_what_it_is_for(tell: Tell, tmp_path: Path) -> None:
