@@ -7,13 +7,13 @@ process of its own or by `nettool.embed` in somebody's program.  Never: a signal
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,24 +36,33 @@ class NodeService(MultiService):
         """`listen` are Twisted server endpoint strings, or endpoints; `SettingError` for one that cannot be used."""
         super().__init__()
         self.setName("nettool")
+        self.reactor = reactor
         self.live = Live(settings)
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
         self.listeners: list[Listener] = []
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        """Awaited, one after the other, when the drain is over: for what is there to see it, such as consoles."""
         self._ended: Deferred[None] | None = None
-        for number, where in enumerate(listen, 1):
-            endpoint = _endpoint(reactor, where) if isinstance(where, str) else where
-            listener = Listener(where if isinstance(where, str) else "", endpoint, self.peers)
-            listener.setName(f"listener {number}")
-            listener.setServiceParent(self)
-            self.listeners.append(listener)
+        for where in listen:
+            self.listen_on(where, self.peers)
+
+    def listen_on(self, where: str | IStreamServerEndpoint, factory: IProtocolFactory, purpose: str = "") -> None:
+        """One more listener, bound when the node starts; `purpose` says for whom, if not for peers."""
+        endpoint = _endpoint(self.reactor, where) if isinstance(where, str) else where
+        listener = Listener(where if isinstance(where, str) else "", endpoint, factory, purpose)
+        listener.setName(f"listener {len(self.listeners) + 1}")
+        listener.setServiceParent(self)
+        self.listeners.append(listener)
 
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
         if self.live.peers.on_name_taken is OnNameTaken.TAKEOVER:
             self._log.warn("on-name-taken is takeover: whoever can connect can take over any name")
         for listener in self.listeners:
-            self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=listener.where)
+            purpose = f" for {listener.purpose}" if listener.purpose else ""
+            name, where = self.live.node.name.decode(), listener.where
+            self._log.info("{node} listening on {where}{purpose}", node=name, where=where, purpose=purpose)
 
     @property
     def draining(self) -> bool:
@@ -73,6 +82,8 @@ class NodeService(MultiService):
         try:
             await super().stopService()
             await self.peers.drain()
+            for last in self.at_end:
+                await last()
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed")
             self.peers.abort()
@@ -87,12 +98,15 @@ class NodeService(MultiService):
 
 
 class Listener(Service):
-    """One endpoint on which peers connect."""
+    """One endpoint on which peers, or others, connect."""
 
     _log = Logger()
 
-    def __init__(self, description: str, endpoint: IStreamServerEndpoint, factory: PeerFactory) -> None:
+    def __init__(
+        self, description: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, purpose: str = ""
+    ) -> None:
         """`description` is the endpoint's string, or empty where it was made without one."""
+        self.purpose = purpose
         self._scheme = description.partition(":")[0]
         self._description = description or repr(endpoint)
         self._endpoint = endpoint

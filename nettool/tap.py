@@ -43,7 +43,11 @@ class Options(UsageOptions):
         "Routes lines of text between named peers. Connect with nc, say a name, then `name: text`. Times are written "
         "100ms, 10s, 2m or forever; sizes 64KiB, 4MiB or plain bytes."
     )
-    optParameters: ClassVar = [[option.name, None, None, option.help] for option in TABLE]
+    optParameters: ClassVar = [
+        *[[option.name, None, None, option.help] for option in TABLE],
+        ["manhole", None, None, "Where operators come in by ssh: an endpoint, such as tcp:6022. [default: off]"],
+        ["authorized-keys", None, None, "The file of their public keys; the manhole needs it. [default: none]"],
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +79,8 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """Make settings of the options, and check them."""
+        if self["manhole"] and not self["authorized-keys"]:
+            raise UsageError("authorized-keys: the manhole needs a file of public keys")
         written = {option.name: self[option.name] for option in TABLE if self[option.name] is not None}
         try:
             self.settings = settings_from(written, Settings(NodeSettings(name=_host_name())))
@@ -96,6 +102,8 @@ def makeService(options: Options, reactor: Any = None) -> ProcessNode:
         node = ProcessNode(options.settings, reactor, options.listen or [DEFAULT_LISTEN])
     except SettingError as error:
         _end(EX_CONFIG, f"listen: {error}")
+    if options["manhole"]:
+        _open_manhole(node, options, reactor)
     if own_process:
         node.addService(Signals(reactor, node))
     reactor.callWhenRunning(node.say_where)
@@ -146,6 +154,20 @@ class Signals(Service):
         else:
             self._stopping = True
             self._reactor.stop()
+
+
+def _open_manhole(node: NodeService, options: Options, reactor: Any) -> None:
+    # Here, for it imports conch, and that the process's reactor.
+    from nettool.ops.console import manhole_factory, on_loopback
+    from nettool.ops.levers import Levers
+
+    levers = Levers(node, drain=reactor.stop)
+    state_dir, authorized_keys = options.settings.node.state_dir, options["authorized-keys"]
+    try:
+        factory = manhole_factory(node, levers, state_dir, authorized_keys, reactor)
+        node.listen_on(on_loopback(options["manhole"]), factory, "operators")
+    except SettingError as error:
+        _end(EX_CONFIG, f"manhole: {error}")
 
 
 def _host_name() -> bytes:
