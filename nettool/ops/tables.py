@@ -77,7 +77,7 @@ class Table(Sequence[Row], Generic[Row]):
             return self._nothing
         shown = self._rows[:most]
         cells = [[_cell(value(row)) for value in self._columns.values()] for row in shown]
-        right = [all(isinstance(value(row), int | float) for row in shown) for value in self._columns.values()]
+        right = [all(_is_number(value(row)) for row in shown) for value in self._columns.values()]
         table = [list(self._columns), *cells]
         widths = [max(columns_of(row[at]) for row in table) for at in range(len(self._columns))]
         lines = [cut("  ".join(_aligned(row, widths, right)).rstrip(), width) for row in table]
@@ -86,8 +86,12 @@ class Table(Sequence[Row], Generic[Row]):
         return "\n".join(lines)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _cell(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and _is_number(value):
         return f"{value:,}"
     return printable(str(value), keep="")
 

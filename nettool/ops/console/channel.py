@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import getNS
@@ -52,7 +52,7 @@ class ConsoleChannel(SSHChannel):
 
     def requestReceived(self, requestType: bytes, data: bytes) -> bool:
         """Something is asked for; whether it is done."""
-        request = _REQUESTS.get(requestType)
+        request = self._requests.get(requestType)
         if request is None or self.is_ending:
             return False
         try:
@@ -173,11 +173,10 @@ class ConsoleChannel(SSHChannel):
     def _room(self) -> int:
         return self.remoteWindowLeft if self.avatar.transport.takes and not self.localClosed else 0
 
-
-_REQUESTS: dict[bytes, Callable[[ConsoleChannel, bytes], bool]] = {
-    b"pty-req": ConsoleChannel._pty,
-    b"window-change": ConsoleChannel._resized,
-    b"shell": ConsoleChannel._shell,
-    b"exec": ConsoleChannel._exec,
-    b"signal": ConsoleChannel._signal,
-}
+    _requests: ClassVar[dict[bytes, Callable[[ConsoleChannel, bytes], bool]]] = {
+        b"pty-req": _pty,
+        b"window-change": _resized,
+        b"shell": _shell,
+        b"exec": _exec,
+        b"signal": _signal,
+    }

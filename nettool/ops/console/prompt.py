@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from twisted.conch.insults.insults import ServerProtocol
 
@@ -31,6 +31,19 @@ MOST_LINES = 1000
 BELL = b"\a"
 
 
+def _editing(change: Callable[[Editor], None]) -> Callable[[Prompt], None]:
+    return lambda prompt: change(prompt.editor)
+
+
+def _key(name: str) -> bytes:
+    """What `ServerProtocol` calls a key."""
+    key: bytes = getattr(ServerProtocol, name)
+    return key
+
+
+_ALT = _key("ALT")
+
+
 class Prompt(Console):
     """A prompt on a terminal.
 
@@ -42,7 +55,7 @@ class Prompt(Console):
     def __init__(self, channel: ConsoleChannel, door: Door, screen: Screen) -> None:
         super().__init__(channel, door, screen)
         self._terminal = screen
-        self._editor = Editor()
+        self.editor = Editor()
         self._drawing = Drawing()
         self._is_drawn = False
         self._at_line_start = True
@@ -101,23 +114,24 @@ class Prompt(Console):
         elif isinstance(key, bytes) and len(key) == 1 and modifier is None and (key >= b" " and key != b"\x7f"):
             self._insert(self._decoder.decode(key))
         else:
-            _KEYS.get((key, modifier), Prompt._nothing)(self)
+            do = self._keys.get((key, modifier))
+            if do is not None:
+                do(self)
 
     def unhandledControlSequence(self, sequence: bytes) -> None:
         """A key that `ServerProtocol` does not know."""
-        _SEQUENCES.get(sequence, Prompt._nothing)(self)
+        do = self._sequences.get(sequence)
+        if do is not None:
+            do(self)
 
     def _insert(self, text: str) -> None:
-        if text and not self._editor.insert(text):
+        if text and not self.editor.insert(text):
             self._channel.print(BELL)
-
-    def _nothing(self) -> None:
-        pass
 
     def _enter(self) -> None:
         self._draw()
         self._leave_line()
-        line = self._editor.take()
+        line = self.editor.take()
         self._statement.append(line)
         source = "\n".join(self._statement)
         if len(self._statement) > MOST_LINES or len(source) > 4 * LONGEST:
@@ -137,12 +151,12 @@ class Prompt(Console):
         self._draw()
         self._channel.print(b"^C")
         self._leave_line()
-        self._editor.clear()
+        self.editor.clear()
         self._statement = []
 
     def _end_of_input(self) -> None:
-        if self._editor.text or self._statement:
-            self._editor.delete()
+        if self.editor.text or self._statement:
+            self.editor.delete()
         else:
             self._leave_line()
             self.leave(0)
@@ -152,7 +166,7 @@ class Prompt(Console):
         self._drawing.row = 0
 
     def _complete(self) -> None:
-        editor = self._editor
+        editor = self.editor
         before = editor.text[: editor.cursor]
         if not before.strip():
             self._insert(" " * (4 - len(before) % 4))
@@ -174,7 +188,7 @@ class Prompt(Console):
         if not self._is_drawn and not self._at_line_start:
             super().write("\n")
             self._at_line_start = True
-        self._channel.print(self._drawing.show(self._ps, self._editor, self._terminal.columns))
+        self._channel.print(self._drawing.show(self._ps, self.editor, self._terminal.columns))
         self._is_drawn = True
 
     def _erase(self) -> None:
@@ -185,7 +199,7 @@ class Prompt(Console):
     def _leave_line(self) -> None:
         """Let the line stay as it is; what follows stands below it."""
         if self._is_drawn:
-            self._channel.print(self._drawing.leave(self._ps, self._editor, self._terminal.columns))
+            self._channel.print(self._drawing.leave(self._ps, self.editor, self._terminal.columns))
             self._is_drawn = False
             self._at_line_start = True
 
@@ -196,57 +210,46 @@ class Prompt(Console):
     def _tail_stopped(self) -> None:
         self._draw()
 
+    # What keys do
+
+    _keys: ClassVar[dict[tuple[object, object], Callable[[Prompt], None]]] = {
+        (b"\r", None): _enter,
+        (b"\n", None): _enter,
+        (b"\t", None): _complete,
+        (b"\x03", None): interrupt,
+        (b"\x04", None): _end_of_input,
+        (b"\x0c", None): _clear_screen,
+        (b"\x01", None): _editing(Editor.home),
+        (_key("HOME"), None): _editing(Editor.home),
+        (b"\x05", None): _editing(Editor.end),
+        (_key("END"), None): _editing(Editor.end),
+        (b"\x02", None): _editing(Editor.left),
+        (_key("LEFT_ARROW"), None): _editing(Editor.left),
+        (b"\x06", None): _editing(Editor.right),
+        (_key("RIGHT_ARROW"), None): _editing(Editor.right),
+        (b"b", _ALT): _editing(Editor.word_left),
+        (b"f", _ALT): _editing(Editor.word_right),
+        (b"\x7f", None): _editing(Editor.backspace),
+        (b"\x08", None): _editing(Editor.backspace),
+        (_key("DELETE"), None): _editing(Editor.delete),
+        (b"\x0b", None): _editing(Editor.delete_to_end),
+        (b"\x15", None): _editing(Editor.delete_to_start),
+        (b"\x17", None): _editing(Editor.delete_word),
+        (b"\x7f", _ALT): _editing(Editor.delete_word),
+        (b"\x10", None): _editing(Editor.previous),
+        (_key("UP_ARROW"), None): _editing(Editor.previous),
+        (b"\x0e", None): _editing(Editor.next),
+        (_key("DOWN_ARROW"), None): _editing(Editor.next),
+    }
+
+    _sequences: ClassVar[dict[bytes, Callable[[Prompt], None]]] = {
+        b"\x1b[1;5D": _editing(Editor.word_left),
+        b"\x1b[1;5C": _editing(Editor.word_right),
+    }
+
 
 def _in_columns(words: list[str], width: int) -> str:
     widest = max(map(columns_of, words)) + 2
     a_row = max(width // widest, 1)
     rows = [words[at : at + a_row] for at in range(0, len(words), a_row)]
     return "\n".join("".join(word + " " * (widest - columns_of(word)) for word in row).rstrip() for row in rows)
-
-
-def _editing(change: Callable[[Editor], None]) -> Callable[[Prompt], None]:
-    return lambda prompt: change(prompt._editor)
-
-
-def _key(name: str) -> bytes:
-    """What `ServerProtocol` calls a key."""
-    key: bytes = getattr(ServerProtocol, name)
-    return key
-
-
-_ALT = _key("ALT")
-
-_KEYS: dict[tuple[object, object], Callable[[Prompt], None]] = {
-    (b"\r", None): Prompt._enter,
-    (b"\n", None): Prompt._enter,
-    (b"\t", None): Prompt._complete,
-    (b"\x03", None): Prompt.interrupt,
-    (b"\x04", None): Prompt._end_of_input,
-    (b"\x0c", None): Prompt._clear_screen,
-    (b"\x01", None): _editing(Editor.home),
-    (_key("HOME"), None): _editing(Editor.home),
-    (b"\x05", None): _editing(Editor.end),
-    (_key("END"), None): _editing(Editor.end),
-    (b"\x02", None): _editing(Editor.left),
-    (_key("LEFT_ARROW"), None): _editing(Editor.left),
-    (b"\x06", None): _editing(Editor.right),
-    (_key("RIGHT_ARROW"), None): _editing(Editor.right),
-    (b"b", _ALT): _editing(Editor.word_left),
-    (b"f", _ALT): _editing(Editor.word_right),
-    (b"\x7f", None): _editing(Editor.backspace),
-    (b"\x08", None): _editing(Editor.backspace),
-    (_key("DELETE"), None): _editing(Editor.delete),
-    (b"\x0b", None): _editing(Editor.delete_to_end),
-    (b"\x15", None): _editing(Editor.delete_to_start),
-    (b"\x17", None): _editing(Editor.delete_word),
-    (b"\x7f", _ALT): _editing(Editor.delete_word),
-    (b"\x10", None): _editing(Editor.previous),
-    (_key("UP_ARROW"), None): _editing(Editor.previous),
-    (b"\x0e", None): _editing(Editor.next),
-    (_key("DOWN_ARROW"), None): _editing(Editor.next),
-}
-
-_SEQUENCES: dict[bytes, Callable[[Prompt], None]] = {
-    b"\x1b[1;5D": _editing(Editor.word_left),
-    b"\x1b[1;5C": _editing(Editor.word_right),
-}
