@@ -172,7 +172,10 @@ class _Connection(SSHConnection):
 
 
 class _Auth(SSHUserAuthClient):
-    """Offers one key, or nothing."""
+    """Offers one key, or, without one, leaves what follows to the test."""
+
+    methods = b""
+    """What the server last said that may be tried."""
 
     def __init__(self, user: bytes, connection: Any, key: Key | None) -> None:
         super().__init__(user, connection)
@@ -182,7 +185,13 @@ class _Auth(SSHUserAuthClient):
 
     def ssh_USERAUTH_FAILURE(self, packet: bytes) -> Any:
         self.refusals += 1
-        return super().ssh_USERAUTH_FAILURE(packet)
+        self.methods = packet
+        if self.key is not None:
+            return super().ssh_USERAUTH_FAILURE(packet)
+        return None  # the test goes on by hand
+
+    def ssh_USERAUTH_PK_OK(self, packet: bytes) -> Any:
+        return None if self.key is None else super().ssh_USERAUTH_PK_OK(packet)
 
     def getPublicKey(self) -> Key | None:
         if self.key is None or self.was_offered:

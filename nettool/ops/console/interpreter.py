@@ -29,6 +29,9 @@ from nettool.ops.tail import Tail
 MOST_PRINTED = 1024 * 1024
 """Characters that one command prints; there it is cut, and stopped."""
 
+PIECE = 16 * 1024
+"""Characters that are printed at a time."""
+
 FILE = "<console>"
 
 # A name that nobody can type.
@@ -84,6 +87,8 @@ class Interpreter:
         self._help_text = help_text
         self._numbered = 0
         self._printable = MOST_PRINTED
+        self._buffer: list[str] = []
+        self._buffered = 0
         self._is_running = False
         self._compile = codeop.CommandCompiler()
         self._compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -113,6 +118,7 @@ class Interpreter:
             self._raised(error)
         finally:
             self._is_running = False
+            self._flush()
 
     @staticmethod
     def _compiled(source: str) -> CodeType:
@@ -136,17 +142,29 @@ class Interpreter:
 
     def write(self, text: str) -> None:
         """Print; `OutputLimit` in a command that has printed too much."""
-        if self._printable > 0:
-            text = printable(text[: self._printable + 1])
-            self._printable -= len(text)
-            self._paper.write(text if self._printable >= 0 else text[: self._printable])
-            if self._printable <= 0:
-                self._paper.write(f"\n[cut: a command prints at most {size(MOST_PRINTED)}]\n")
-        if self._printable <= 0 and self._is_running:
+        at = 0
+        while at < len(text) and self._printable > 0:  # by pieces, since what is escaped is longer
+            piece = printable(text[at : at + PIECE])[: self._printable]
+            at += PIECE
+            self._printable -= len(piece)
+            self._buffer.append(piece)
+            self._buffered += len(piece)
+            if not self._printable:
+                self._buffer.append(f"\n[cut: a command prints at most {size(MOST_PRINTED)}]\n")
+        # A command's output goes out in pieces, what comes by itself in lines: print() writes it in bits.
+        if self._buffered >= PIECE or not self._printable or (text.endswith("\n") and not self._is_running):
+            self._flush()
+        if not self._printable and self._is_running:
             raise OutputLimit
+
+    def _flush(self) -> None:
+        buffered, self._buffer, self._buffered = self._buffer, [], 0
+        if buffered:
+            self._paper.write("".join(buffered))
 
     def _tell(self, text: str) -> None:
         """Print what is no output of the command's, so that it is never cut for what the command printed."""
+        self._flush()
         self._paper.write(printable(text[:MOST_PRINTED]))
 
     def _show(self, value: object) -> None:

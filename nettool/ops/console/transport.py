@@ -11,12 +11,14 @@ What conch 26.10 leaves to us:
   authentication that come in one piece, all would be tried;
 - zlib unpacks without a bound, before authentication too;
 - what is malformed raises whatever `struct` or cryptography raise;
-- its answers pile up for a client that does not read.
+- its answers pile up for a client that does not read;
+- small packets cost 40 microseconds each, and nothing limits their number.
 """
 
 from __future__ import annotations
 
 import socket
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from twisted.conch.ssh.connection import SSHConnection
@@ -30,6 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nettool.ops.console.keys import SIGNATURES
 from nettool.ops.console.quiet import CONCH, QuietService
 from nettool.ops.snapshots import address_text
 from nettool.ops.tables import printable
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 LONGEST_VERSION = 255
 """Bytes of a client's version line (RFC 4253, section 4.2)."""
+
+MESSAGES = 100
+"""Messages until somebody is authenticated; a client needs about ten, and four for each key that it offers."""
 
 ENDING = 2.0
 """Seconds that a connection has to take the last that it is sent."""
@@ -93,6 +99,7 @@ class ConsoleTransport(SSHServerTransport):
         self.keyed = False
         """Whether keys have been exchanged, which somebody who only connects does not do."""
         self._version = b""
+        self._messages = 0
         self._over = False
         self._paused = False
         self._timer: IDelayedCall | None = None
@@ -180,7 +187,13 @@ class ConsoleTransport(SSHServerTransport):
     def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
         """A message, in its turn (RFC 4253, sections 5 and 7.1): before keys, and between, nothing but keys."""
         if self._over:
+            self.buf = b""  # conch goes on to the end of what it has
             return
+        if not isinstance(self.service, ConsoleConnection):
+            self._messages += 1
+            if self._messages > MESSAGES:
+                self.refuse("too many messages before it came in")
+                return
         between = self._keyExchangeState == self._KEY_EXCHANGE_PROGRESSING
         about_keys = messageNum in (1, 2, 3, 4) or 20 <= messageNum <= 49
         if not about_keys and (between or not self.keyed):
@@ -190,8 +203,12 @@ class ConsoleTransport(SSHServerTransport):
 
     def _newKeys(self) -> None:
         super()._newKeys()
-        self.keyed = True
+        self.keyed = self.sessionID is not None  # a client may say that it has new keys when there are none
         self._go_on()
+
+    def sendExtInfo(self, extensions: object) -> None:
+        """Tell which signatures a client may use; conch tells those of our own key, and clients of RSA keep theirs."""
+        super().sendExtInfo([(b"server-sig-algs", b",".join(chain.from_iterable(SIGNATURES.values())))])
 
     def ssh_SERVICE_REQUEST(self, packet: bytes) -> None:
         """A service is asked for: once, since another try would begin the count of refusals anew."""
