@@ -138,7 +138,11 @@ def test_durations(seconds: float, shown: str) -> None:
 
 
 def test_numbers_of_things() -> None:
-    assert (number(1, "line"), number(0, "line"), number(1234, "copy", "copies")) == ("1 line", "0 lines", "1,234 copies")
+    assert (number(1, "line"), number(0, "line"), number(1234, "copy", "copies")) == (
+        "1 line",
+        "0 lines",
+        "1,234 copies",
+    )
     assert (listed(["a"]), listed(["a", "b", "c"])) == ("a", "a, b and c")
 
 

@@ -56,11 +56,15 @@ class SshSession(SSHChannel):
 class SshClient:
     """One connection to a door."""
 
-    def __init__(self, door: Any, clock: Clock, key: Key | None = None, user: bytes = b"operator") -> None:
+    def __init__(
+        self, door: Any, clock: Clock, key: Key | None = None, user: bytes = b"operator", transport: Any = None
+    ) -> None:
+        """Without a key it says what it must, and no more; with another transport, what that says."""
         self.clock = clock
+        self.is_gone = False
         self.server = door.buildProtocol(None)
         self.end = SlowTransport(self.server, clock)
-        self.transport = _Transport(user, key)
+        self.transport: Any = transport or _Transport(user, key)
         self.transport.makeConnection(self)
         self.server.makeConnection(self.end)
         self.settle()
@@ -87,7 +91,7 @@ class SshClient:
         """Let happen what needs no time."""
         while True:
             self.clock.advance(0)
-            data = bytes(self.end.received)
+            data = b"" if self.is_gone else bytes(self.end.received)
             self.end.received.clear()
             if data:
                 self.transport.dataReceived(data)
@@ -100,6 +104,7 @@ class SshClient:
 
     def vanish(self) -> None:
         """Be gone, without a word."""
+        self.is_gone = True
         self.end.reset()
         self.transport.connectionLost(Failure(ConnectionDone()))
         self.settle()
@@ -217,4 +222,5 @@ class _Transport(SSHClientTransport):
         return succeed(1)
 
     def connectionSecure(self) -> None:
-        self.requestService(self.auth)
+        if self.service is None:  # and not when keys are exchanged anew
+            self.requestService(self.auth)

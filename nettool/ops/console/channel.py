@@ -87,7 +87,7 @@ class ConsoleChannel(SSHChannel):
     def _signal(self, data: bytes) -> bool:
         if self._console is None or getNS(data)[0] != b"INT":
             return False
-        self._console.interrupt()
+        self._door.clock.callLater(0, self._console.interrupt)  # when this has been answered
         return True
 
     def _begin(self, console: Console) -> bool:

@@ -86,8 +86,8 @@ class Commands:
 
     def who(self) -> Table[snapshots.Peer]:
         """Who is here: all connections, by name."""
-        peers = sorted(snapshots.peers(self._node), key=lambda peer: (not peer.name, peer.name))
-        return Table(_WHO, peers, "nobody is here")
+        peers = [peer for peer in snapshots.peers(self._node) if peer.phase != "gone"]
+        return Table(_WHO, sorted(peers, key=lambda peer: (not peer.name, peer.name)), "nobody is here")
 
     def queues(self) -> Table[snapshots.Peer]:
         """Who has something queued, the most first; why("name") says more."""

@@ -36,13 +36,12 @@ class Editor:
         """That one, while another is shown."""
 
     def insert(self, text: str) -> bool:
-        """Put it where the cursor is; whether there was room."""
+        """Put it where the cursor is, as much as there is room for; whether that was all."""
         text = "".join(character for character in text if character.isprintable())
-        if len(self.text) + len(text) > LONGEST:
-            return False
-        self.text = self.text[: self.cursor] + text + self.text[self.cursor :]
-        self.cursor += len(text)
-        return True
+        fits = text[: LONGEST - len(self.text)]
+        self.text = self.text[: self.cursor] + fits + self.text[self.cursor :]
+        self.cursor += len(fits)
+        return len(fits) == len(text)
 
     def take(self) -> str:
         """The line, which goes into the history; the next one begins."""

@@ -61,6 +61,8 @@ class Prompt(Console):
         self._at_line_start = True
         self._statement: list[str] = []
         self._node = printable(door.node.live.node.name.decode(), keep="")
+        self._typed = bytearray()
+        """Characters, in bytes, that are not in the line yet."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._keyboard = ServerProtocol()
         """conch's, which knows what sequences the keys of terminals send; it calls `keystrokeReceived`."""
@@ -97,6 +99,7 @@ class Prompt(Console):
     def received(self, data: bytes) -> None:
         """Keys.  All that came together is drawn once."""
         self._keyboard.dataReceived(data)
+        self._insert_typed()
         if self._tail is None:
             self._draw()
 
@@ -112,17 +115,25 @@ class Prompt(Console):
             if key in (b"\x03", b"\x04", b"q"):
                 self.interrupt()
         elif isinstance(key, bytes) and len(key) == 1 and modifier is None and (key >= b" " and key != b"\x7f"):
-            self._insert(self._decoder.decode(key))
+            self._typed += key
         else:
+            self._insert_typed()
             do = self._keys.get((key, modifier))
             if do is not None:
                 do(self)
 
     def unhandledControlSequence(self, sequence: bytes) -> None:
         """A key that `ServerProtocol` does not know."""
+        self._insert_typed()
         do = self._sequences.get(sequence)
         if do is not None:
             do(self)
+
+    def _insert_typed(self) -> None:
+        """Take all characters since the last other key at once: what is pasted is long."""
+        typed, self._typed = bytes(self._typed), bytearray()
+        if typed:
+            self._insert(self._decoder.decode(typed))
 
     def _insert(self, text: str) -> None:
         if text and not self.editor.insert(text):

@@ -103,8 +103,8 @@ class Console:
 
     def leave(self, status: int) -> None:
         """The operator goes."""
-        self._stop_tail("")
         self._channel.end(status)
+        self._stop_tail("")
 
     def settled(self) -> None:
         """A result that was waited for has come."""

@@ -36,9 +36,7 @@ class Manhole(SeenNode):
         self.authorized.chmod(0o600)
         self.done: list[str] = []
         self.levers = Levers(self.service, drain=lambda: self.done.append("drain"), reload=self._reload)
-        door = manhole_factory(
-            self.service, self.levers, str(directory / "state"), str(self.authorized), self.reactor
-        )
+        door = manhole_factory(self.service, self.levers, str(directory / "state"), str(self.authorized), self.reactor)
         assert isinstance(door, Door)
         self.door = door
         self.start()

@@ -64,6 +64,8 @@ def test_nothing_but_printable_characters_is_taken() -> None:
 def test_a_line_has_a_bound() -> None:
     editor = editor_of("x" * LONGEST)
     assert not editor.insert("y") and editor.text == "x" * LONGEST
+    editor.backspace()
+    assert not editor.insert("yz") and editor.text == "x" * (LONGEST - 1) + "y"
 
 
 def test_the_history_goes_back_and_comes_again_to_what_is_being_typed() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -247,7 +246,9 @@ def test_a_repr_of_a_hundred_megabytes_is_cut() -> None:
 
 def test_a_loop_that_prints_without_an_end_is_stopped() -> None:
     desk = Desk()
-    printed = desk.run("import itertools\nfor i in itertools.count():\n    try:\n        print(i)\n    except Exception:\n        pass")
+    printed = desk.run(
+        "import itertools\nfor i in itertools.count():\n    try:\n        print(i)\n    except Exception:\n        pass"
+    )
     assert printed.startswith("0\n1\n2\n") and printed.endswith("[cut: a command prints at most 1.0 MiB]\n")
     assert printed.count("[cut") == 1
     assert desk.run("for i in itertools.count(): i").count("[cut") == 1
@@ -375,8 +376,6 @@ def test_a_tail_is_followed() -> None:
 
 def test_help_of_anything_is_pythons_own_without_a_pager() -> None:
     assert "Return the number of items" in Desk().run("help(len)")
-
-
 
 
 def test_late_output_is_printed_by_lines_and_a_commands_in_few_pieces() -> None:

@@ -188,7 +188,9 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "why"), BAD_LINES, ids=[line[:24].decode("ascii", "replace") for line, _ in BAD_LINES])
+@pytest.mark.parametrize(
+    ("line", "why"), BAD_LINES, ids=[line[:24].decode("ascii", "replace") for line, _ in BAD_LINES]
+)
 def test_a_line_that_cannot_be_used_says_why(line: bytes, why: str) -> None:
     with pytest.raises(BadKeyLine, match=why) as raised:
         parse_line(line)

@@ -20,6 +20,7 @@ from twisted.conch.ssh.transport import (
     SSHClientTransport,
 )
 from twisted.conch.ssh.userauth import MSG_USERAUTH_REQUEST
+from twisted.internet.defer import succeed
 from twisted.logger import LogLevel, globalLogPublisher
 
 from nettool.ops.console.auth import ATTEMPTS, REQUESTS
@@ -225,7 +226,9 @@ def test_refusals_are_limited_even_those_that_come_in_one_piece(manhole: Manhole
     client = manhole.ssh(None)
     wrong = b"\1" + NS(b"ssh-ed25519") + NS(MALLORY.public().blob()) + NS(b"")
     for _ in range(ATTEMPTS):
-        client.transport.sendPacket(MSG_USERAUTH_REQUEST, NS(b"root") + NS(b"ssh-connection") + NS(b"publickey") + wrong)
+        client.transport.sendPacket(
+            MSG_USERAUTH_REQUEST, NS(b"root") + NS(b"ssh-connection") + NS(b"publickey") + wrong
+        )
     assert not ask(client, b"publickey", signature(client, ALICE))
     assert client.is_cut_off
 
@@ -252,21 +255,12 @@ def test_a_second_service_does_not_begin_the_count_anew(manhole: Manhole, log: A
 def test_there_is_no_service_before_authentication_but_that(manhole: Manhole, service: bytes) -> None:
     class Impatient(SSHClientTransport):
         def verifyHostKey(self, key: bytes, fingerprint: bytes) -> Any:
-            from twisted.internet.defer import succeed
-
             return succeed(1)
 
         def connectionSecure(self) -> None:
             self.sendPacket(MSG_SERVICE_REQUEST, NS(service))
 
-    client = SshClient.__new__(SshClient)
-    client.clock, client.server = manhole.reactor, manhole.door.buildProtocol(None)
-    client.end = SlowTransport(client.server, manhole.reactor)
-    client.transport = Impatient()
-    client.transport.makeConnection(client)
-    client.server.makeConnection(client.end)
-    client.settle()
-    assert client.is_cut_off
+    assert SshClient(manhole.door, manhole.reactor, transport=Impatient()).is_cut_off
 
 
 # --- what is no SSH
@@ -296,7 +290,7 @@ def test_whatever_does_not_begin_as_ssh_is_closed_at_once(manhole: Manhole, data
     heard = stranger.send(data)
     assert stranger.is_gone
     assert not heard, "nothing is said to who does not speak SSH"
-    assert told(log) == [f"manhole: 198.51.100.1:40000 is refused: what it says is not SSH"]
+    assert told(log) == ["manhole: 198.51.100.1:40000 is refused: what it says is not SSH"]
 
 
 @pytest.mark.parametrize("version", [b"SSH-1.5-old\r\n", b"SSH-\r\n", b"SSH-3.0-x\n", b"SSH--\n", b"SSH-2.0\xff-x\r\n"])
