@@ -119,6 +119,7 @@ class ConsoleChannel(SSHChannel):
         self._door.consoles.pop(self, None)
         if self._console is not None:
             self._console.gone()
+            self._own.info("manhole: console {console}, {key}, has ended", **self.who)
 
     # What goes out
 

