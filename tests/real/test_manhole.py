@@ -241,7 +241,7 @@ def test_a_prompt_with_history_completion_and_a_tail(place: Place) -> None:
         terminal.expect("ZeroDivisionError: division by zero\r\n")
         terminal.expect(">>> ")
         terminal.type("\x04")
-        rest, status = terminal.to_end()
+        _, status = terminal.to_end()
         assert status == 0
     bob.expect(b"from alice: one", b"from alice: \x1b]0;evil\x07")
 
