@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger, LogLevel
 
 from nettool.errors import Mistake, SettingError
+from nettool.listening.endpoints import on_loopback
 from nettool.listening.exchange import Exchange, Wanted
 from nettool.options import BY_KEY, TABLE, Configuration, OnReload, Reading, with_values
 from nettool.service import NodeService
@@ -36,12 +37,15 @@ class Door:
     """For whom it is, in the log, if not for peers."""
     depends_on: tuple[str, ...] = ()
     """Keys of options of which another value makes it necessary to `make` again."""
+    for_strangers: bool = True
+    """Whether it is open to all the world where its endpoint says no more than a port."""
 
     def endpoints(self, settings: Settings) -> tuple[str, ...]:
         """Where it is open."""
         option = BY_KEY[self.key]
         value = option.of(settings)
-        return value if option.several else (value,) if value else ()
+        found: tuple[str, ...] = value if option.several else (value,) if value else ()
+        return found if self.for_strangers else tuple(on_loopback(description) for description in found)
 
 
 class Front(Factory):
@@ -121,7 +125,7 @@ class ReloadableNode(NodeService):
         """Say what it was told by, and where it listens."""
         if self.configuration.file:
             file, digest = self.configuration.file, self.reloads.digest
-            self._log.info("configured by {file}, sha256 {digest}", file=file, digest=digest)
+            self._log.info("configured by {file}, sha256 {digest}", event="configured", file=file, digest=digest)
         super().say_where()
 
     def reload(self) -> str:

@@ -7,7 +7,7 @@ process of its own or by `nettool.embed` in somebody's program.  Never: a signal
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -45,6 +45,8 @@ class NodeService(MultiService):
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
         self.listeners: list[Listener] = []
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        """Awaited, one after the other, when the drain is over: for what is there to see it, such as consoles."""
         self._numbers = count(1)
         self._ended: Deferred[None] | None = None
         self._closing: set[Deferred[Any]] = set()
@@ -146,6 +148,8 @@ class NodeService(MultiService):
             await super().stopService()
             await DeferredList(list(self._closing))
             await self.peers.drain()
+            for last in self.at_end:
+                await last()
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
             self.peers.abort()

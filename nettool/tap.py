@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NoReturn
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
@@ -23,6 +24,7 @@ from nettool._reactor import process_reactor
 from nettool.errors import SettingError
 from nettool.ops import logs
 from nettool.ops.dump import Dump, rows_of
+from nettool.ops.levers import Levers
 from nettool.ops.signals import Signals
 from nettool.ops.systemd import Systemd
 from nettool.options import TABLE, Configuration, Option, Reading
@@ -33,8 +35,21 @@ from nettool.settings import MIB, Settings
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
 
+
+def _manhole(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
+    # Here, for it imports conch, and that the process's reactor.
+    from nettool.ops.console import manhole_factory
+
+    return manhole_factory(node, _levers(node), settings.node.state_dir, settings.manhole.authorized_keys, node.reactor)
+
+
+def _levers(node: ReloadableNode) -> Levers:
+    return Levers(node, drain=node.reactor.stop, reload=node.reload)
+
+
 DOORS: Sequence[Door] = [
     Door("peers.listen", lambda node, settings: node.peers),
+    Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",), for_strangers=False),
 ]
 """What answers at each of the addresses that the options name."""
 

@@ -10,6 +10,7 @@ When it does not, what is left becomes a `Backlog`, which has the bounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from nettool.errors import ReturnReason
@@ -20,6 +21,9 @@ from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.facts import OutboxSnapshot
 from nettool.settings import CHUNK, Live
 from nettool.wire.lines import count
+
+Chunk = bytes | bytearray | memoryview
+"""What is handed to a transport at a time."""
 
 _MIXED = Kind.MIXED.value  # looked up in its class it would cost 50 ns a batch
 
@@ -35,6 +39,7 @@ class Outbox:
         "_home",
         "_lagged",
         "_live",
+        "_onlookers",
         "_part",
         "_ready_bytes",
         "backlog",
@@ -45,6 +50,9 @@ class Outbox:
         "pump",
         "ready",
     )
+
+    _onlookers: tuple[Callable[[Chunk], None], ...]
+    """Only there where somebody looks on."""
 
     def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
         self.owner = owner
@@ -110,7 +118,7 @@ class Outbox:
         """The transport takes data again; whoever calls this calls `take` until it is empty or blocked."""
         self.blocked = False
 
-    def take(self) -> bytes | bytearray | memoryview | None:
+    def take(self) -> Chunk | None:
         """The next chunk, which counts as handed over; nothing if there is nothing."""
         if self._part is not None:
             return self._next_part(self._part)
@@ -208,6 +216,23 @@ class Outbox:
         for batch in left:
             self._home.give_back(batch, reason, now)
 
+    # Who looks on
+
+    def add_onlooker(self, see: Callable[[Chunk], None]) -> None:
+        """Show each chunk that is taken from now on to somebody else too, who must not raise, nor keep a `memoryview`.
+
+        It costs nothing where nobody looks on: an outbox that is looked at is of another class meanwhile.
+        """
+        self._onlookers = (*self._onlookers, see) if isinstance(self, _Watched) else (see,)
+        self.__class__ = _Watched
+
+    def remove_onlooker(self, see: Callable[[Chunk], None]) -> None:
+        """Show it nothing any more, whether it was shown anything or not."""
+        if type(self) is _Watched:
+            self._onlookers = tuple(other for other in self._onlookers if other != see)
+            if not self._onlookers:
+                self.__class__ = Outbox  # type: ignore[assignment]
+
     # What others may ask
 
     @property
@@ -259,6 +284,20 @@ class Outbox:
             if backlog is None
             else facts.lanes_of(backlog, delivery.direct_patience, delivery.topic_patience, now),
         )
+
+
+class _Watched(Outbox):
+    """An outbox at which somebody looks on."""
+
+    __slots__ = ()
+
+    def take(self) -> Chunk | None:
+        """See `Outbox.take`."""
+        chunk = super().take()
+        if chunk is not None:
+            for see in self._onlookers:
+                see(chunk)
+        return chunk
 
 
 class _Part:

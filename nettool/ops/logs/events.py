@@ -49,6 +49,7 @@ EVENTS: Mapping[str, Event] = {
     "cannot-listen": _always(
         "critical", "An address cannot be bound; the process ends, or lives without that listener.", "where", "error"
     ),
+    "configured": _always("info", "The file that the node was configured by.", "file", "digest"),
     "cannot-start": _always("critical", "The node cannot start, and the process ends.", "error"),
     "config-warning": _always("warn", "Something that the configuration allows and that is worth knowing.", "warning"),
     "draining": _always("info", "The node was told to stop, and flushes.", "count"),
@@ -68,6 +69,18 @@ EVENTS: Mapping[str, Event] = {
     "connection-refused": _often("warn", "A connection was closed at once: no descriptor was left for it.", "address"),
     "accept-failed": _often("warn", "The system accepts no connection now.", "acceptError"),
     "descriptor-reserved": _often("debug", "Descriptors are free again."),
+    # The manhole
+    "manhole-host-key": _always("info", "The host key of the manhole, made or found.", "word", "fingerprint", "path"),
+    "manhole-entered": _always("info", "A key that may came in.", "key", "peer", "user"),
+    "manhole-refused": _often("info", "A connection to the manhole was refused, and why.", "peer", "why"),
+    "manhole-key-unknown": _often("info", "A key that is not in the file was shown.", "peer", "key"),
+    "manhole-signature-wrong": _often("warn", "A key was shown by somebody who does not have it.", "peer", "key"),
+    "manhole-shut": _often("error", "The file of authorized keys cannot be read: nobody may come in.", "path", "error"),
+    "manhole-bad-key-line": _often("warn", "A line of that file opens nothing.", "path", "number", "error"),
+    "manhole-failed": _often("error", "A fault in a connection to the manhole, which it ended.", "peer"),
+    "console-command": _always("info", "What was entered at a console, and by which key.", "console", "key", "command"),
+    "console-ended": _always("info", "A console has ended.", "console", "key"),
+    "tail-failed": _fault("error", "A fault in a tail, which it ended; the peer's lines are not concerned.", "name"),
     # Signals
     "signal-failed": _always("error", "What a signal asks for failed; the node goes on.", "signal"),
     # Reloads

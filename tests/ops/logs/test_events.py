@@ -38,6 +38,7 @@ def calls() -> Iterator[Call]:
                 case ast.Call(func=ast.Attribute(value=value, attr=attr)) if ast.unparse(value).rpartition(".")[2] in (
                     "_log",
                     "log",
+                    "_own",
                 ) and attr in {*LEVELS, "failure", "emit"}:
                     yield of_logger(path, node, attr)
                 case ast.Call(func=ast.Attribute(attr="_say"), args=[ast.Constant(value=str(event)), template, *_]) if (
