@@ -62,12 +62,12 @@ class Turn:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._pumps: list[Pump] = []
+        self._pumps: list[IPump] = []
         self._calls: list[Callable[[], None]] = []
         self._scheduled = False
         self._last_read = -inf
 
-    def add(self, pump: Pump) -> None:
+    def add(self, pump: IPump) -> None:
         """Flush this pump at the end of the turn, or with `run`."""
         self._pumps.append(pump)
 
