@@ -105,7 +105,7 @@ class Connection:
 
     def pause(self) -> None:
         """See `Source`."""
-        if self.paused_since is None:
+        if self.paused_since is None and self._incoming is not None:
             self.paused_since = self.turn.clock.seconds()
             self._read(False)
 
@@ -147,7 +147,8 @@ class Connection:
         self.pending += payloads
         while self.pending and self._receivers:
             self._receivers.popleft().callback(self.pending.pop(0))
-        self._read(bool(self._receivers) and not self.pending)
+        if self._incoming is None:  # whoever received may have put it into a mesh meanwhile
+            self._read(bool(self._receivers))
 
     def writable(self) -> None:
         """See `IWireOwner`."""

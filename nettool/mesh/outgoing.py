@@ -204,7 +204,7 @@ class Outgoing:
 
     def forget_when_empty(self, call: Callable[[], None]) -> None:
         """Do not call it after all."""
-        self._when_empty = [other for other in self._when_empty if other is not call]
+        self._when_empty = [other for other in self._when_empty if other != call]
 
     def refuse(self, reason: MeshError) -> None:
         """Take no more; who waits is told.  What is queued goes out all the same."""

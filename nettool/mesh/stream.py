@@ -146,6 +146,7 @@ class StreamWire(TwistedProtocol):
         """Bytes, since the beginning: those of payloads that were to be written, and those the sink was given."""
         self._ended = False
         self._finishing = False
+        self._lost = False
         self._timer: IDelayedCall | None = None
 
     @property
@@ -204,9 +205,9 @@ class StreamWire(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionAborted())) -> None:  # noqa: B008
         """Both sides are closed."""
+        self._lost = True
         self._cancel_timer()
         self._end(reason.value)
-        self._cancel_timer()
 
     # The handshake
 
@@ -355,6 +356,8 @@ class StreamWire(TwistedProtocol):
             failed = reason if isinstance(reason, HandshakeFailed) else HandshakeFailed(f"the handshake failed: {reason}")
             failed.__cause__ = None if failed is reason else reason
             self.opened.errback(failed)
+        if self._lost:
+            return
         if self._held() or not (self._open or self._codec.farewell()):
             self._abort()
         elif not self._finishing:
@@ -381,7 +384,7 @@ class StreamWire(TwistedProtocol):
 
     def _abort(self) -> None:
         transport: Any = self.transport
-        if transport is not None:
+        if transport is not None and not self._lost:
             transport.abortConnection()
 
     def _name(self, address: Any) -> str:
