@@ -38,6 +38,7 @@ setup(
     # Lower bounds only, and each is tested: `tox -e lowest` installs exactly these (tests/lowest.txt).
     install_requires=[
         "Twisted[tls,conch]>=26.10.0",
+        "wsproto>=1.3",
         "zope.interface>=8.0",
     ],
     # twisted.plugins is not a package of ours: there must never be an __init__.py under twisted/.  package_dir makes an

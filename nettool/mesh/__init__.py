@@ -1,13 +1,13 @@
 """
 mesh: many connections as one, over every transport.
 
-In: connections, each with an id that the caller chose; envelopes to send.  Out: envelopes from all connections, by one
-queue; events.  Never: a lock; a loop that waits; a queue without a bound; an envelope that was taken and then forgotten.
+In: connections, each with an id that the caller chose; envelopes to send.  Out: envelopes from all connections, by
+one queue; events.  Never: a lock; a loop that waits; a queue without a bound; an envelope that was taken and forgotten.
 
-Read `mesh` first, then in the direction of a payload: `outgoing`, `connection`, `stream` (or `inproc`) and `framing` out,
-and back by `connection` and `incoming`.  `transports`, `sockets`, `listener` and `addresses` make connections; `ws`,
-`websocket` and `heartbeat` are WebSocket; `secure` is what TLS trusts; `threads` is the same for programs without a
-reactor; `testing` is what every transport is held to.
+Read `mesh` first, then in the direction of a payload: `outgoing`, `connection`, `stream` (or `inproc`) and `framing`
+out, and back by `connection` and `incoming`.  `transports`, `sockets`, `listener` and `addresses` make connections;
+`ws`, `websocket` and `heartbeat` are WebSocket; `secure` is what TLS trusts; `threads` is the same for programs without
+a reactor; `testing` is what every transport is held to.
 
 What must never happen:
 

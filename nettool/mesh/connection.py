@@ -1,8 +1,8 @@
 """
 One connection: a queue outwards, and what it brought inwards, around a wire.
 
-In: payloads to send; what the wire brings.  Out: payloads for the wire; what came, to the mesh that the connection is in
-or to whoever waits for `recv`.  Never: a payload that was read and given to nobody, nor to two.
+In: payloads to send; what the wire brings.  Out: payloads for the wire; what came, to the mesh that the connection is
+in or to whoever waits for `recv`.  Never: a payload that was read and given to nobody, nor to two.
 
 Outside a mesh a connection is paused: only while somebody waits for `recv` is it read.  So an end of the other side is
 noticed then, or when something is sent.
@@ -44,7 +44,7 @@ class Connection:
         self.wire = wire  # an IWire
         self.turn = turn
         self.max_envelope = max_envelope
-        self.outgoing = Outgoing(wire, turn, OUTGOING_CAPACITY, QUEUE_BYTES)
+        self.outgoing = Outgoing(wire, turn, OUTGOING_CAPACITY, QUEUE_BYTES, max_envelope)
         self.id: Hashable = None
         """What the mesh that it is in calls it."""
         self.pending: list[bytes] = []

@@ -36,7 +36,10 @@ class QueueFull(SendError):
 
 
 class ConnectionGone(MeshError):
-    """The connection has ended, or is about to; `reason` says why, and `envelope` what was not taken, if it was that."""
+    """The connection has ended, or is about to.
+
+    `reason` says why, and `envelope` what was not taken, if it was that.
+    """
 
     def __init__(self, reason: BaseException, envelope: Envelope | None = None) -> None:
         super().__init__(f"the connection is gone: {reason}")

@@ -55,11 +55,8 @@ class Frames:
             self._parts = []
         payloads: list[bytes] = []
         position = self._cut(data, payloads)
-        rest = len(data) - position
-        if self.error is not None:
-            rest = 0
-        self._have = rest
-        if rest:
+        self._have = len(data) - position
+        if self._have and self._need:
             self._parts.append(data[position:] if position else data)
         return payloads
 
@@ -72,6 +69,7 @@ class Frames:
             (length,) = unpack(data, position)
             if length > limit:
                 self.error = FrameTooLong(length, limit)
+                self._need = 0
                 return position
             start = position + HEADER
             after = start + length

@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 class _Receiver:
-    """Somebody who waits: for one envelope, for at most `limit` of them, or (`limit` 0) to be told that there are some."""
+    """Somebody who waits: for one envelope, for at most `limit`, or (`limit` 0) to be told that there are some."""
 
     __slots__ = ("deferred", "limit", "timer")
 
@@ -125,8 +125,15 @@ class Incoming:
     def _fits(self, payloads: list[bytes]) -> tuple[int, int]:
         """How many of these there is room for, and their bytes; one always fits into an empty queue."""
         room = self.capacity - len(self.queue)
+        if room <= 0:
+            return 0, 0
+        if room < len(payloads):
+            payloads = payloads[:room]
+        size = sum(map(len, payloads))
+        if self._held + size <= self.bound:
+            return len(payloads), size
         count = size = 0
-        for payload in payloads[:room] if room > 0 else ():
+        for payload in payloads:
             more = size + len(payload)
             if self._held + more > self.bound:
                 self._count()

@@ -1,8 +1,8 @@
 """
 Connections inside the process, by name.
 
-In: payloads at one end.  Out: the same objects at the other, in a later turn.  Never: a copy, a payload delivered inside
-the call that sent it, more on its way than a socket would hold.
+In: payloads at one end.  Out: the same objects at the other, in a later turn.  Never: a copy, a payload delivered
+inside the call that sent it, more on its way than a socket would hold.
 
 The names are the process's.  What is on its way counts as in a kernel's buffers: its bytes, and a header each.  An end
 that is closed in order is noticed after all that was sent before; what it never took goes back to whoever sent it.

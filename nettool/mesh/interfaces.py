@@ -81,7 +81,7 @@ class IWire(Interface):
     remote_endpoint: str = Attribute("See `IConnection`.")
 
     def write(payloads: list[bytes]) -> None:
-        """Send these, in order; it may be blocked afterwards.  It holds no more than 1 MiB, or one payload, at a time."""
+        """Send these, in order; it may be blocked afterwards.  It holds at most 1 MiB, or one payload, at a time."""
 
     def pause() -> None:
         """Bring nothing more until `resume`; what was read already may still come."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -88,7 +89,7 @@ class Listener:
         self._closed = True
         made, self._made = self._made, deque()
         waiting, self._waiting = self._waiting, deque()
-        closing = [maybeDeferred(self._stop), *(connection.close() for connection in made)]
+        closing: list[Deferred[Any]] = [maybeDeferred(self._stop), *(connection.close() for connection in made)]
         for accepted in waiting:
             accepted.errback(MeshClosed("the listener is closed"))
         return gatherResults(closing).addCallback(lambda _: None)

@@ -36,14 +36,15 @@ from nettool.mesh.removal import Removal
 
 _id_of = itemgetter(0)
 _payload_of = itemgetter(1)
+_ONLY_BYTES = {bytes}
 
 
 class Mesh:
     """Connections that are sent to by id, and received from by one queue.
 
-    Everything happens in the reactor's thread.  Invariants: an id belongs to at most one connection; each envelope that
-    `send` has taken is sent, in `Disconnected.unsent`, or was handed to the kernel; the incoming queue and each outgoing
-    one keep their bounds.
+    Everything happens in the reactor's thread.  Invariants: an id belongs to at most one connection; each envelope
+    that `send` has taken is sent, in `Disconnected.unsent`, or was handed to the kernel; the incoming queue and each
+    outgoing one keep their bounds.
 
     `incoming_capacity` and `outgoing_capacity` are in envelopes, `incoming_bytes` and `outgoing_bytes` in bytes of
     payload: a queue is full when either is reached.  One envelope always fits into an empty queue.  The incoming queue
@@ -83,14 +84,14 @@ class Mesh:
     def add(self, connection: Connection, id: Hashable) -> None:
         """Take a connection over: what it brings is received here, with this id.
 
-        Raises `DuplicateId`, `AlreadyInUse` if the connection is in a mesh already, and `MeshClosed`.  A connection that
-        has ended is taken, too: what it brought is received, then it is told as `Disconnected`.
+        Raises `DuplicateId`, `AlreadyInUse` if the connection is in a mesh already, and `MeshClosed`.  A connection
+        that has ended is taken, too: what it brought is received, then it is told as `Disconnected`.
         """
         if self._closed:
             raise MeshClosed()
         if id in self._connections:
             raise DuplicateId(id)
-        connection.outgoing.set_bounds(self._outgoing_capacity, self._outgoing_bytes)
+        connection.outgoing.set_bounds(self._outgoing_capacity, self._outgoing_bytes, self._max)
         connection.wire.limit(self._max)
         self._connections[id] = connection
         self._outgoing[id] = connection.outgoing
@@ -105,8 +106,8 @@ class Mesh:
         """Send what is queued for it, then hand the connection back: alive, paused, with nothing read and lost.
 
         From the call on it takes no more envelopes and is not read; what is in the incoming queue stays there.  Fails
-        with `NotFound`, with the built-in `TimeoutError` (seconds) if it takes too little too slowly, which leaves it in
-        the mesh as it was, as cancelling does, and with `ConnectionGone` if it ends meanwhile.
+        with `NotFound`, with the built-in `TimeoutError` (seconds) if it takes too little too slowly, which leaves it
+        in the mesh as it was, as cancelling does, and with `ConnectionGone` if it ends meanwhile.
         """
         outgoing = self._outgoing.pop(id, None)
         if outgoing is None:
@@ -151,13 +152,13 @@ class Mesh:
 
     def _disconnected(self, connection: Connection) -> None:
         id = connection.id
+        reason = connection.reason
+        assert reason is not None
         del self._connections[id]
         self._outgoing.pop(id, None)
         if id in self._removals:
-            self._removals.pop(id).fail(connection.outgoing.closed)
+            self._removals.pop(id).fail(ConnectionGone(reason))
         unsent = [Envelope(id, payload) for payload in connection.unsent]
-        reason = connection.reason
-        assert reason is not None
         if self._closed:
             reason = MeshClosed() if not unsent else MeshClosed(f"the mesh was closed, and not all was sent: {reason}")
         self._tell(Disconnected(id, reason, unsent))
@@ -167,8 +168,8 @@ class Mesh:
     def send(self, envelope: Envelope) -> None:
         """Take an envelope, without waiting.
 
-        Raises `QueueFull`, `NotFound` or `ConnectionGone`, each with the envelope as its `.envelope`; `EnvelopeTooLarge`,
-        `MeshClosed`, and `TypeError` where the payload is not bytes.
+        Raises `QueueFull`, `NotFound` or `ConnectionGone`, each with the envelope as its `.envelope`;
+        `EnvelopeTooLarge`, `MeshClosed`, and `TypeError` where the payload is not bytes.
         """
         id, payload = envelope
         outgoing = self._outgoing.get(id)
@@ -176,7 +177,7 @@ class Mesh:
         if outgoing is not None and type(payload) is bytes:
             queue = outgoing.queue
             held = outgoing.held + len(payload)
-            if len(queue) < outgoing.room and held <= outgoing.soft and len(payload) <= self._max:
+            if len(queue) < outgoing.room and held <= outgoing.soft:
                 if not queue:
                     outgoing.wake()
                 queue.append(payload)
@@ -258,9 +259,12 @@ class Mesh:
             self._check_run(run)
             raise AssertionError("the check of an envelope to nobody raises")
         payloads = list(map(_payload_of, run))
-        if set(map(type, payloads)) != {bytes} or max(map(len, payloads)) > self._max:
+        if set(map(type, payloads)) != _ONLY_BYTES:
             self._check_run(run)
-        taken = outgoing.put_many(payloads)
+        size = sum(map(len, payloads))
+        if size > self._max:
+            self._check_run(run)
+        taken = outgoing.put_many(payloads, size)
         if taken < len(run):
             error: Any = self._refusal(run[taken], outgoing)
             error.envelopes = run[taken:]
@@ -360,4 +364,3 @@ class Mesh:
     def _abort(self) -> None:
         for connection in tuple(self._connections.values()):
             connection.abort()
-

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Outgoing:
     """The queue of one connection, and those who wait for room in it.
 
-    Invariants: `held` is the bytes in `queue`; the queue is longer than `capacity`, or `held` more than `bound`, only if
-    it has a single payload; somebody waits only while there is no room for him; after `close` it is empty.
+    Invariants: `held` is the bytes in `queue`, at most `bound`, unless it has a single payload; somebody waits only
+    while there is no room for him; after `close` it is empty.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Outgoing:
         "soft",
     )
 
-    def __init__(self, wire: Any, turn: MeshTurn, capacity: int, bound: int) -> None:
+    def __init__(self, wire: Any, turn: MeshTurn, capacity: int, bound: int, max_envelope: int) -> None:
         self._wire = wire  # an IWire
         self._turn = turn
         self.queue: list[bytes] = []
@@ -62,15 +62,15 @@ class Outgoing:
         """Why nothing is taken any more."""
         self._waiting: deque[tuple[bytes, Deferred[None]]] = deque()
         self._when_empty: list[Callable[[], None]] = []
-        self.set_bounds(capacity, bound)
+        self.set_bounds(capacity, bound, max_envelope)
 
-    def set_bounds(self, capacity: int, bound: int) -> None:
-        """At most so many payloads, and so many bytes."""
+    def set_bounds(self, capacity: int, bound: int, max_envelope: int) -> None:
+        """At most so many payloads, and so many bytes; no payload is longer than `max_envelope`."""
         self._capacity = capacity
         self._bound = bound
         self.room = 0 if self.closed is not None or self._waiting else capacity
         """For whoever appends by himself (`Mesh.send`): payloads that the queue may have before he asks `put`."""
-        self.soft = min(bound, CHUNK)
+        self.soft = min(bound, CHUNK, max_envelope)
         """The same for bytes; what is more goes through `put`, which writes it out or refuses it."""
 
     # What comes in
@@ -94,9 +94,7 @@ class Outgoing:
                 if len(queue) >= self._capacity or self.held + size > self._bound:
                     return False
             else:
-                self.flush()
-                if self.closed is not None:
-                    return False
+                self.flush()  # a wire that ends tells so later, never within this
                 queue = self.queue
         if not queue:
             self.wake()
@@ -104,11 +102,10 @@ class Outgoing:
         self.held += size
         return True
 
-    def put_many(self, payloads: Sequence[bytes]) -> int:
-        """How many of these were taken, from the first on."""
+    def put_many(self, payloads: Sequence[bytes], size: int) -> int:
+        """How many of these, `size` bytes in all, were taken, from the first on."""
         if self.closed is not None or self._waiting:
             return 0
-        size = sum(map(len, payloads))
         queue = self.queue
         if len(queue) + len(payloads) <= self._capacity and self.held + size <= self.soft:
             if not queue:
@@ -119,11 +116,11 @@ class Outgoing:
         if not self._wire.blocked and size <= CHUNK and len(payloads) > 1:
             # More than the queue may have, and the wire takes data: it never is in the queue.
             self.flush()
-            if not self._wire.blocked and not self.queue and self.closed is None:
+            if not self._wire.blocked and not self.queue:
                 self._write(list(payloads))
                 return len(payloads)
         for taken, payload in enumerate(payloads):
-            if self.closed is not None or not self._put(payload):
+            if not self._put(payload):
                 return taken
         return len(payloads)
 

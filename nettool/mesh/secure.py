@@ -18,16 +18,17 @@ def client_options(options: Any, host: str) -> Any:
     """What a connection to this host, a name or an IP address, is verified by."""
     if options is None:
         return optionsForClientTLS(host)
-    if IOpenSSLClientConnectionCreator.providedBy(options):
-        return options
     if isinstance(options, CertificateOptions):
+        # First, since they are a connection creator too: one that does not look whose certificate it is.
         if not options.verify:
             raise ValueError(
                 "these CertificateOptions verify nobody: give them trustRoot=..., or, if that is meant, give an "
                 "IOpenSSLClientConnectionCreator instead"
             )
-        # optionsForClientTLS makes CertificateOptions of its own; this is what it puts around them.
-        return ClientTLSOptions(host, options.getContext())
+        # optionsForClientTLS makes CertificateOptions of its own; this is what it puts around them (Twisted 26.10).
+        return ClientTLSOptions(options.clientConnectionForTLS, host)
+    if IOpenSSLClientConnectionCreator.providedBy(options):
+        return options
     raise TypeError(f"options of a client are CertificateOptions or IOpenSSLClientConnectionCreator, not {options!r}")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     SSL4ServerEndpoint,
@@ -29,11 +29,12 @@ from zope.interface import implementer
 
 from nettool._reactor import process_reactor
 from nettool.mesh.addresses import HostPort, host_port, socket_path
+from nettool.mesh.codec import Int32Codec
 from nettool.mesh.connection import MAX_ENVELOPE, Connection
 from nettool.mesh.interfaces import ITransport
 from nettool.mesh.listener import Listener
 from nettool.mesh.secure import client_options, server_options
-from nettool.mesh.stream import HANDSHAKE_TIMEOUT, Int32Codec, StreamWire
+from nettool.mesh.stream import HANDSHAKE_TIMEOUT, StreamWire
 from nettool.mesh.turn import MeshTurn
 from nettool.mesh.ws import WebSocketCodec, WebSocketWire
 from nettool.settings import BACKLOG
@@ -51,7 +52,7 @@ class _Wires(Factory):
         self._make = make
         self._opened = opened
 
-    def buildProtocol(self, addr: IAddress | None) -> StreamWire:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> StreamWire:
         """A wire for a connection that is about to be made."""
         wire = self._make()
         self._opened(wire)
@@ -89,8 +90,8 @@ class SocketTransport:
             wire.opened.addCallbacks(lambda connection: listener.made(connection), lambda _: None)
 
         port = await self._server_endpoint(where).listen(_Wires(lambda: self._wire(where, client=False), opened))
-        listener = Listener(self._reactor, self._name(where, port), port.stopListening)
-        return listener
+        made = listener = Listener(self._reactor, self._name(where, port), port.stopListening)
+        return made
 
     async def _connect(self, address: str) -> Connection:
         where = self._parse(address)

@@ -12,104 +12,29 @@ a socket that is closed with unread input would make the kernel reset the connec
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nettool.mesh.codec import Codec
 from nettool.mesh.connection import MAX_ENVELOPE, Connection
-from nettool.mesh.errors import BadFrame, HandshakeFailed
-from nettool.mesh.framing import HEADER, Frames, header, join
+from nettool.mesh.errors import HandshakeFailed
 from nettool.mesh.interfaces import IWire
 from nettool.mesh.turn import MeshTurn
 from nettool.outbox.sink import Sink
-from nettool.settings import CHUNK, LINGER
+from nettool.settings import LINGER
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for TLS and WebSocket to be agreed upon."""
 
 
-class Codec(Protocol):
-    """What a stream's bytes mean."""
-
-    ready: bool
-    """Its own handshake is over; until then `feed` brings nothing."""
-    error: BadFrame | None
-    """What the other end did wrong; nothing that follows is brought."""
-    over: bool
-    """The other end has said, in the codec's own way, that it sends no more."""
-
-    def begin(self) -> bytes:
-        """What is written first."""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that are whole with this."""
-
-    def answers(self) -> bytes:
-        """What the codec itself has to say now, beside payloads; asked when it can be written."""
-
-    def limit(self, max_envelope: int) -> None:
-        """No payload longer than this."""
-
-    def encode(self, payloads: list[bytes]) -> list[Any]:
-        """What is written for these, in pieces of at most `CHUNK` bytes or so."""
-
-    def size(self, length: int) -> int:
-        """Bytes written for a payload of this length."""
-
-    def farewell(self) -> bytes:
-        """What is written last."""
-
-
-class Int32Codec:
-    """A 4-byte length before each payload."""
-
-    ready = True
-    over = False
-
-    def __init__(self, max_envelope: int) -> None:
-        self._frames = Frames(max_envelope)
-        self.feed = self._frames.feed
-
-    @property
-    def error(self) -> BadFrame | None:
-        """See `Codec`."""
-        return self._frames.error
-
-    def begin(self) -> bytes:
-        """See `Codec`."""
-        return b""
-
-    answers = farewell = begin
-
-    def limit(self, max_envelope: int) -> None:
-        """See `Codec`."""
-        self._frames.limit = max_envelope
-
-    def encode(self, payloads: list[bytes]) -> list[Any]:
-        """See `Codec`; of a large payload no copy is made."""
-        first = payloads[0]
-        if len(payloads) > 1 or len(first) < CHUNK:
-            return [join(payloads)]
-        return [header(len(first)) + first[:CHUNK], *views(first, CHUNK)]
-
-    def size(self, length: int) -> int:
-        """See `Codec`."""
-        return HEADER + length
-
-
-def views(data: bytes, start: int) -> list[memoryview]:
-    """The rest of this, in chunks that are no copies."""
-    view = memoryview(data)
-    return [view[at : at + CHUNK] for at in range(start, len(data), CHUNK)]
-
-
 @implementer(IWire, IPushProducer, IHalfCloseableProtocol, IHandshakeListener)
-class StreamWire(TwistedProtocol):
+class StreamWire(Protocol):
     """One end of a stream.
 
     Invariant: until `opened` has fired nothing is brought; `owner.ended` is called exactly once, if `opened` fired.
@@ -152,7 +77,7 @@ class StreamWire(TwistedProtocol):
     @property
     def peer_certificate(self) -> Any:
         """See `Connection`."""
-        return self.transport.getPeerCertificate() if self._secure and self.transport is not None else None
+        return self._input.getPeerCertificate() if self._secure and not self._ended else None
 
     # What Twisted tells
 
@@ -207,7 +132,7 @@ class StreamWire(TwistedProtocol):
         """Both sides are closed."""
         self._lost = True
         self._cancel_timer()
-        self._end(reason.value)
+        self._end(reason.value or ConnectionAborted())
 
     # The handshake
 
@@ -353,7 +278,9 @@ class StreamWire(TwistedProtocol):
         if self._open:
             self.owner.ended(reason)
         elif not self.opened.called:
-            failed = reason if isinstance(reason, HandshakeFailed) else HandshakeFailed(f"the handshake failed: {reason}")
+            failed = (
+                reason if isinstance(reason, HandshakeFailed) else HandshakeFailed(f"the handshake failed: {reason}")
+            )
             failed.__cause__ = None if failed is reason else reason
             self.opened.errback(failed)
         if self._lost:

@@ -71,8 +71,8 @@ def transport(
     `options` are for TLS.  A listener needs `CertificateOptions` with a key and a certificate.  A client verifies
     the certificate against the host that it asked for, a name or an IP address: by the system's authorities without
     options, by those of `CertificateOptions(trustRoot=...)` with them, or as an `IOpenSSLClientConnectionCreator` of
-    yours says.  `max_envelope`, in bytes, bounds what a connection outside a mesh brings.  A handshake that takes longer
-    than `handshake_timeout` seconds has failed.  Raises `UnknownScheme`.
+    yours says.  `max_envelope`, in bytes, bounds what a connection outside a mesh brings.  A handshake that takes
+    longer than `handshake_timeout` seconds has failed.  Raises `UnknownScheme`.
     """
     name = scheme.removesuffix("://").lower()
 

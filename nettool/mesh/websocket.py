@@ -45,7 +45,7 @@ _NO_BITS = RsvBits(False, False, False)
 
 
 class BadMessage(BadFrame):
-    """The other end broke the protocol, or a limit; `code` is what the close frame says of it: 1002, 1003, 1007, 1009."""
+    """The other end broke the protocol, or a limit; `code` (1002, 1003, 1007, 1009) is what the close frame says."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class BadMessage(BadFrame):
 
 
 class _Bounds(Extension):
-    """Looks at each frame's header before its payload is kept.  It is never offered nor agreed upon: it is ours alone."""
+    """Looks at each frame's header before its payload is kept.  Never offered nor agreed upon: it is ours alone."""
 
     name = "x-nettool-bounds"
 
@@ -89,7 +89,8 @@ class _Bounds(Extension):
 class WebSocket:
     """One end, after the handshake.
 
-    Invariant: after `error`, or `close_code`, nothing is brought any more.  Of a message at most `limit` bytes are kept.
+    Invariant: after `error`, or `close_code`, nothing is brought any more.  Of a message at most `limit` bytes are
+    kept.
     """
 
     def __init__(self, *, client: bool, limit: int, text: bool = True) -> None:

@@ -1,8 +1,8 @@
 """
 Payloads over WebSocket: one envelope in one binary message.
 
-In: a stream; payloads.  Out: payloads.  Never: a text message, a message that is longer than `max_envelope`, a browser's
-page of another origin.
+In: a stream; payloads.  Out: payloads.  Never: a text message, a message that is longer than `max_envelope`, a page in
+a browser as the other end.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
+from nettool.mesh.codec import views
 from nettool.mesh.errors import BadFrame, HandshakeFailed
 from nettool.mesh.heartbeat import Heartbeat
-from nettool.mesh.stream import StreamWire, views
+from nettool.mesh.stream import StreamWire
 from nettool.mesh.websocket import GOING_AWAY, NORMAL, UNANSWERED, ClientOpening, ServerOpening, WebSocket
 from nettool.settings import CHUNK
 
@@ -69,7 +70,9 @@ class WebSocketCodec:
         if rest is not None and isinstance(opening, ServerOpening):
             assert opening.request is not None
             if opening.request.target.partition("?")[0] != self._target:
-                self._refuse(HandshakeFailed("the client asked for another path"), ServerOpening.refusal(b"404 Not Found"))
+                self._refuse(
+                    HandshakeFailed("the client asked for another path"), ServerOpening.refusal(b"404 Not Found")
+                )
                 return None
             if opening.header(b"origin") is not None:
                 self._refuse(HandshakeFailed("a browser's page asked"), ServerOpening.refusal(b"403 Forbidden"))
@@ -97,7 +100,7 @@ class WebSocketCodec:
 class WebSocketWire(StreamWire):
     """One end of a WebSocket."""
 
-    _codec: WebSocketCodec
+    _codec: WebSocketCodec  # type: ignore[assignment]  # mypy: a property of it is read only
     _heartbeat: Heartbeat | None = None
     _reading = False
 

@@ -43,12 +43,14 @@ class Sink:
         """The socket's own `send`, where nothing lies between it and us."""
         self.broken = False
         """A write found that the connection is lost; the transport tells so in its own time."""
-        if self.lowest is not None:
-            _set_up(self.lowest.getHandle())
-            if self.lowest is transport:
-                self._send = self.lowest.getHandle().send
-                self.lowest.bufferSize = READ
-                self.lowest.SEND_LIMIT = CHUNK
+        lowest: Any = self.lowest
+        if lowest is not None:
+            _set_up(lowest.getHandle())
+            alone = lowest is self._transport
+            if alone:
+                self._send = lowest.getHandle().send
+                lowest.bufferSize = READ
+                lowest.SEND_LIMIT = CHUNK
 
     @property
     def plain(self) -> bool:
