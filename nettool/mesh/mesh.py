@@ -297,6 +297,10 @@ class Mesh:
         """Every envelope that no other receiver has; ends when the mesh is closed and all was received."""
         return self._incoming.iterate()
 
+    def put_back(self, envelopes: Iterable[Envelope]) -> None:
+        """Have these received again, before everything else: who received them could not take them."""
+        self._incoming.put_back(envelopes)
+
     # Capabilities
 
     def sender(self) -> Sender:
