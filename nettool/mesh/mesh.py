@@ -346,7 +346,7 @@ class Mesh:
         Receivers still get what was read.  Each connection is told as `Disconnected`, with what was not sent.
         Cancelling it cuts everything off at once.
         """
-        closed: Deferred[None] = Deferred(lambda _: self._abort())
+        closed: Deferred[None] = Deferred(self._abort)
         self._closers.append(closed)
         if not self._closed:
             self._closed = True
@@ -362,9 +362,9 @@ class Mesh:
     def _all_closed(self, _: object) -> None:
         closers, self._closers = self._closers, []
         for closed in closers:
-            if not closed.called:
-                closed.callback(None)
+            closed.callback(None)
 
-    def _abort(self) -> None:
+    def _abort(self, closed: Deferred[None]) -> None:
+        self._closers.remove(closed)
         for connection in tuple(self._connections.values()):
             connection.abort()

@@ -35,6 +35,7 @@ class Outgoing:
     """
 
     __slots__ = (
+        "_admitting",
         "_bound",
         "_capacity",
         "_turn",
@@ -60,6 +61,7 @@ class Outgoing:
         self.blocked_since: float | None = None
         self.closed: MeshError | None = None
         """Why nothing is taken any more."""
+        self._admitting = False
         self._waiting: deque[tuple[bytes, Deferred[None]]] = deque()
         self._when_empty: list[Callable[[], None]] = []
         self.set_bounds(capacity, bound, max_envelope)
@@ -142,8 +144,12 @@ class Outgoing:
 
     def _admit(self) -> None:
         """Let in those who wait, as far as there is room."""
+        if self._admitting:
+            return  # what is let in may be written out at once, which comes by here
+        self._admitting = True
         while self._waiting and self.closed is None and self._put(self._waiting[0][0]):
             self._waiting.popleft()[1].callback(None)
+        self._admitting = False
         if not self._waiting and self.closed is None:
             self.room = self._capacity
 
@@ -160,7 +166,7 @@ class Outgoing:
             self._write(payloads)
         if self._waiting and not wire.blocked:
             self._admit()
-        if not self.queue and self._when_empty and not self._waiting:
+        if self._when_empty and not self.queue and not self._waiting and not wire.blocked:
             calls, self._when_empty = self._when_empty, []
             for call in calls:
                 call()
@@ -194,7 +200,7 @@ class Outgoing:
     # The end
 
     def when_empty(self, call: Callable[[], None]) -> None:
-        """Call this, once, when the wire has been given all that is queued; never, if it is closed before."""
+        """Call this, once, when all that is queued has gone through the wire; never, if it is closed before."""
         self._when_empty.append(call)
         if not self._wire.blocked:
             self._turn.wake(self)
