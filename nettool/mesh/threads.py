@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ReactorNotRestartable
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 
@@ -32,8 +33,6 @@ START_TIMEOUT = 30.0
 """Seconds that the reactor has to start."""
 
 _lock = threading.Lock()
-_ours: threading.Thread | None = None
-"""The thread in which the reactor runs, if it was started here."""
 _pid: int | None = None
 """The process in which the reactor runs that is used here."""
 _after_fork = "this process was forked: the connections are its parent's; make new ones in a process that is started"
@@ -41,23 +40,23 @@ _after_fork = "this process was forked: the connections are its parent's; make n
 
 def _start() -> Any:
     """The reactor, running: the one that runs already, or the process's, in a thread of its own from now on."""
-    global _ours, _pid
+    global _pid
     if _pid is None:
         _pid = os.getpid()
     _check_process()
     reactor = process_reactor()
     with _lock:
         if not reactor.running:
-            if _ours is not None:
-                raise MeshClosed("the reactor has been stopped, and one cannot be started again")
-            running = threading.Event()
-            reactor.callWhenRunning(running.set)
+            ready = threading.Event()
+            reactor.callWhenRunning(ready.set)
             # Threads of the pool (it looks names up) would keep the process from ending: nothing stops this reactor.
             reactor.getThreadPool().threadFactory = _daemon
-            _ours = _daemon(target=_run, args=(reactor,), name="nettool.mesh reactor")
-            _ours.start()
-            if not running.wait(START_TIMEOUT):
+            thread = _daemon(target=_run, args=(reactor, ready), name="nettool.mesh reactor")
+            thread.start()
+            if not ready.wait(START_TIMEOUT):
                 raise MeshClosed(f"the reactor did not start within {START_TIMEOUT:g} s")
+            if not reactor.running:
+                raise MeshClosed("the reactor has been stopped, and cannot be started again")
     return reactor
 
 
@@ -66,9 +65,14 @@ def _check_process() -> None:
         raise MeshClosed(_after_fork)
 
 
-def _run(reactor: Any) -> None:
-    # No handlers: signals are for the program, in its main thread, where Ctrl-C interrupts whatever call waits.
-    reactor.run(installSignalHandlers=False)
+def _run(reactor: Any, ready: threading.Event) -> None:
+    try:
+        # No handlers: signals are for the program, in its main thread, where Ctrl-C interrupts whatever call waits.
+        reactor.run(installSignalHandlers=False)
+    except ReactorNotRestartable:
+        pass  # whoever waits sees that it does not run
+    finally:
+        ready.set()
 
 
 def _daemon(*arguments: Any, **named: Any) -> threading.Thread:
@@ -160,6 +164,12 @@ class ThreadedConnection:
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, and end."""
         self._crossing.call(self.inner.close, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class ThreadedListener:
