@@ -1,8 +1,8 @@
 """The mesh beside others that do the same: envelopes through an echoing hub, over 16 connections.
 
-In: hubs, each a process on one core; bytes of envelopes, encoded beforehand, from another core.  Out: envelopes a second,
-by the clock and by the hub's processor time, as ratios of runs side by side; round trips; the rate beside a connection
-that never reads.  Never: a run in which an envelope is missing.
+In: hubs, each a process on one core; bytes of envelopes, encoded beforehand, from another core.  Out: envelopes a
+second, by the clock and by the hub's processor time, as ratios of runs side by side; round trips; the rate beside a
+connection that never reads.  Never: a run in which an envelope is missing.
 
     python -m bench.mesh                    everything, some minutes
     python -m bench.mesh --quick            one short round of the rates
@@ -101,8 +101,9 @@ def slow(schemes: list[str], rounds: int, seconds: float) -> dict[str, list[floa
 
 
 def _ratios(found: dict[str, list[Result]], kind: str, base: str, per_cpu: bool) -> list[float]:
-    pick = (lambda result: result.per_cpu) if per_cpu else (lambda result: result.rate)
-    return [pick(one) / pick(other) for one, other in zip(found[kind], found[base], strict=True)]
+    field = "per_cpu" if per_cpu else "rate"
+    pairs = zip(found[kind], found[base], strict=True)
+    return [getattr(one, field) / getattr(other, field) for one, other in pairs]
 
 
 def _range(values: list[float]) -> str:
@@ -111,9 +112,7 @@ def _range(values: list[float]) -> str:
 
 def show_rates(found: dict[str, list[Result]]) -> None:
     """A table: medians, and ratios of runs of one round."""
-    print(
-        f"\n| hub, {CONNECTIONS} connections, {SIZE} bytes | M/s | M per s of processor | to int32 | to int32, by processor |"
-    )
+    print(f"\n| hub, {CONNECTIONS} connections, {SIZE} bytes | M/s | M per s of processor | to int32 | by processor |")
     print("| --- | --- | --- | --- | --- |")
     for kind, results in found.items():
         line = [WORDS[kind], f"{median(r.rate for r in results) / 1e6:.2f}"]

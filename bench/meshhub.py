@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import Int32StringReceiver
 
 from nettool.mesh import Mesh, QueueFull, transport
+
+reactor: Any = _reactor
 
 
 class Echo(Int32StringReceiver):
@@ -22,12 +25,12 @@ class Echo(Int32StringReceiver):
 
     def stringReceived(self, string: bytes) -> None:
         """Send it back."""
-        self.sendString(string)
+        self.sendString(string)  # type: ignore[no-untyped-call]
 
 
 def int32() -> None:
     """What Twisted has."""
-    port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")  # type: ignore[attr-defined]
+    port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
     print(f"tcp://127.0.0.1:{port.getHost().port}", flush=True)
 
 
@@ -89,4 +92,4 @@ KINDS: dict[str, Callable[[], object]] = {
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]]()
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()

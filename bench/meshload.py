@@ -89,7 +89,8 @@ class Load:
                     self._poll.modify(number, 0)
                 else:
                     self._poll.modify(number, select.EPOLLIN)
-        return sum(state[2] // size for state in states.values()) * BLOCK
+        blocks: int = sum(state[2] // size for state in states.values())
+        return blocks * BLOCK
 
     def _send(self, state: list[Any], sending: bool) -> None:
         size = len(self.block)

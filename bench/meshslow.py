@@ -2,7 +2,8 @@
 
 In: a transport, an address.  Out: envelopes a second, on standard output.  Never: an envelope that is lost.
 
-Both ends are in this process, so that it is the same for `inproc`: what counts is the rate with the slow one and without.
+Both ends are in this process, so that it is the same for `inproc`: what counts is the rate with the slow one and
+without.
 """
 
 from __future__ import annotations
