@@ -10,6 +10,8 @@ Read the rooms in the direction in which a line goes through them:
 5. `nettool.service`: the whole as a Twisted service, of `nettool.options`;
 6. `nettool.tap`: the process around it; `nettool.embed`: the same inside another program, or a test.
 
+`nettool.mesh` is a library of its own: many connections as one; links between nodes will be built on it.
+
 Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
 """
 

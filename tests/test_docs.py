@@ -32,7 +32,7 @@ from nettool.tap import DEFAULT_LISTEN, Options, makeService
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
-PROGRAMS_OF = ["docs/embedding.md"]  # tests/test_examples.py
+PROGRAMS_OF = ["docs/embedding.md", "docs/mesh.md"]  # tests/test_examples.py
 
 
 def text_of(page: str) -> str:
