@@ -19,6 +19,9 @@ from nettool.mesh import Mesh, QueueFull, transport
 
 reactor: Any = _reactor
 
+CAPACITIES = 4096, 1024
+"""Of the mesh's queues, in envelopes: a read of 160 KiB brings 1,500.  The other hubs' queues have no bound."""
+
 
 class Echo(Int32StringReceiver):
     """The plain hub: a call in and a call out for each string."""
@@ -62,7 +65,7 @@ async def _listen(mesh: Mesh, address: str = "tcp://127.0.0.1:0") -> None:
 
 async def iterate() -> None:
     """One envelope at a time."""
-    mesh = Mesh()
+    mesh = Mesh(*CAPACITIES)
     await _listen(mesh)
     async for envelope in mesh:
         try:
@@ -73,7 +76,7 @@ async def iterate() -> None:
 
 async def many() -> None:
     """As many as there are."""
-    mesh = Mesh()
+    mesh = Mesh(*CAPACITIES)
     await _listen(mesh)
     while True:
         try:
