@@ -33,16 +33,20 @@ class ISender(Interface):
         """This gate is open.  Reading goes on later, never inside this call."""
 
 
-class IPump(Interface):
-    """What moves an outbox's lines to a transport."""
+class IFlushed(Interface):
+    """What has something to write at the end of a turn."""
 
-    whose: bytes = Attribute("The name of the peer that they are for.")
+    whose: bytes = Attribute("Whose it is, for a log: a peer's name, or nothing.")
 
     def wake() -> None:
-        """There is something to move, and there was not before."""
+        """There is something to move to the transport, and there was not before."""
 
     def flush() -> None:
         """Move it now, as far as the transport takes it."""
+
+
+class IPump(IFlushed):
+    """What moves an outbox's lines to a transport."""
 
     def watch() -> None:
         """The outbox waits for time to pass: see to it that its `tick` is called at its `deadline`."""

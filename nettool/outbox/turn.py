@@ -14,7 +14,7 @@ from math import inf
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from nettool.interfaces import IPump
+from nettool.interfaces import IFlushed
 
 BUDGET = 0.02
 """Seconds that calls which were put off may take of a turn; the rest of them have theirs after the next reads.
@@ -36,12 +36,12 @@ class Turn:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._pumps: list[IPump] = []
+        self._pumps: list[IFlushed] = []
         self._calls: list[Callable[[], None]] = []
         self._scheduled = False
         self._last_read = -inf
 
-    def add(self, pump: IPump) -> None:
+    def add(self, pump: IFlushed) -> None:
         """Flush this pump at the end of the turn, or with `run`."""
         self._pumps.append(pump)
 

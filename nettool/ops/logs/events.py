@@ -69,6 +69,8 @@ EVENTS: Mapping[str, Event] = {
     "connection-refused": _often("warn", "A connection was closed at once: no descriptor was left for it.", "address"),
     "accept-failed": _often("warn", "The system accepts no connection now.", "acceptError"),
     "descriptor-reserved": _often("debug", "Descriptors are free again."),
+    # The mesh
+    "subscriber-failed": _often("critical", "A program's own callback for a mesh's events failed.", "told"),
     # The manhole
     "manhole-host-key": _always("info", "The host key of the manhole, made or found.", "word", "fingerprint", "path"),
     "manhole-entered": _always("info", "A key that may came in.", "key", "peer", "user"),
