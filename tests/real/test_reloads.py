@@ -12,6 +12,7 @@ import ssl
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -384,6 +385,61 @@ async def test_another_string_for_the_same_address_keeps_the_port(tell: Tell) ->
     await deferToThread(early.login, "early")
     await told.login("late", 1)
     assert len(list(told.node)) == 3
+
+
+async def test_what_only_wraps_another_endpoint_is_exchanged_like_it(tell: Tell) -> None:
+    told = tell(listen(f"haproxy:tcp:0:{LOCAL}"))
+    ports = told.ports
+
+    def enter(name: str) -> RealPeer:
+        peer = told.connect()
+        peer.send(b"PROXY TCP4 192.0.2.1 127.0.0.1 4000 6388\r\n")
+        return peer.login(name)
+
+    alice = await deferToThread(enter, "alice")
+    assert "accepts on the port of" in told.reload(listen(f"haproxy:tcp:0:{LOCAL}:backlog=7"))
+    assert told.ports == ports
+    bob = await deferToThread(enter, "bob")
+    assert await ask(bob, b"alice: hi") == []
+    assert await ask(alice) == [b"from bob: hi"]
+
+
+@pytest.mark.filterwarnings("ignore:.*<socket.socket")  # as above
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_follows_what_all_listeners_or_none_are_exchanged(tell: Tell, tmp_path: Path, seed: int) -> None:
+    chance = Random(seed)
+    ports = [free_port() for _ in range(2)]
+    (tmp_path / "file").write_text("no socket")
+    addresses = [
+        *(f"tcp:{port}{rest}" for port in ports for rest in ("", f":{LOCAL}", ":interface=127.0.0.2", ":backlog=9")),
+        *(f"tcp6:{port}" for port in ports),
+        *(f"unix:{tmp_path}/{name}" for name in ("a", "b", "a:mode=600", "b:backlog=5", "file")),
+    ]
+    told = tell(listen(f"tcp:0:{LOCAL}"))
+    alice = await told.login("alice")
+    applied = 0
+    for number in range(120):
+        wanted = chance.sample(addresses, chance.randint(1, 3))
+        before = list(told.node.listeners), told.ports
+        said = told.reload(listen(*wanted, more=f"max-peers = {1000 + number}\n"))
+        if said.startswith("reloaded: "):
+            applied += 1
+            assert [listener.description for listener in told.node.listeners] == wanted
+            assert told.node.live.peers.max_peers == 1000 + number
+        else:
+            assert (list(told.node.listeners), told.ports) == before
+            assert "in use" in said or "acquire lock" in said
+            assert told.node.live.peers.max_peers != 1000 + number
+        assert set(told.node) == set(told.node.listeners)
+        bound = [port for port in reactor.getReaders() if getattr(port, "factory", None) is told.node.peers]  # type: ignore[attr-defined]
+        assert sorted(map(id, bound)) == sorted(map(id, told.ports)), "nothing is left open"
+        if not number % 10:
+            for index, listener in enumerate(told.node.listeners):
+                if "127.0.0.2" not in listener.description:
+                    peer = await told.login(f"p{number}-{index}", index)
+                    assert await deferToThread(peer.quit) == []
+    assert 40 < applied < 120, "both happen often"
+    assert await ask(alice) == []
 
 
 async def test_the_same_port_twice_is_refused(tell: Tell) -> None:
