@@ -18,7 +18,6 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger, LogLevel
 
 from nettool.errors import Mistake, SettingError
-from nettool.listening.endpoints import on_loopback
 from nettool.listening.exchange import Exchange, Wanted
 from nettool.options import BY_KEY, TABLE, Configuration, OnReload, Reading, with_values
 from nettool.service import NodeService
@@ -37,15 +36,12 @@ class Door:
     """For whom it is, in the log, if not for peers."""
     depends_on: tuple[str, ...] = ()
     """Keys of options of which another value makes it necessary to `make` again."""
-    for_strangers: bool = True
-    """Whether it is open to all the world where its endpoint says no more than a port."""
 
     def endpoints(self, settings: Settings) -> tuple[str, ...]:
         """Where it is open."""
         option = BY_KEY[self.key]
         value = option.of(settings)
-        found: tuple[str, ...] = value if option.several else (value,) if value else ()
-        return found if self.for_strangers else tuple(on_loopback(description) for description in found)
+        return value if option.several else (value,) if value else ()
 
 
 class Front(Factory):

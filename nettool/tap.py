@@ -49,7 +49,7 @@ def _levers(node: ReloadableNode) -> Levers:
 
 DOORS: Sequence[Door] = [
     Door("peers.listen", lambda node, settings: node.peers),
-    Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",), for_strangers=False),
+    Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",)),
 ]
 """What answers at each of the addresses that the options name."""
 

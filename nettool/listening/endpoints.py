@@ -11,7 +11,6 @@ which plugins bring are held to the same.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from hashlib import sha256
@@ -176,14 +175,3 @@ def _blocks(pem: bytes) -> Iterator[bytes]:
     """The blocks of a file, each from its `-----BEGIN` on."""
     for part in pem.split(b"-----BEGIN")[1:]:
         yield b"-----BEGIN" + part
-
-
-def on_loopback(description: str) -> str:
-    """An endpoint's description, on the loopback interface unless it names another one."""
-    words = re.split(r"(?<!\\):", description)
-    positional = [word for word in words if "=" not in word]
-    loopback = {"tcp": "127.0.0.1", "tcp6": r"\:\:1", "ssl": "127.0.0.1", "tls": "127.0.0.1"}.get(words[0])
-    named = any(word.startswith("interface=") for word in words) or (
-        words[0] in ("tcp", "tcp6") and len(positional) > 2
-    )
-    return description if loopback is None or named else f"{description}:interface={loopback}"

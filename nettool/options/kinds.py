@@ -112,10 +112,6 @@ def _parse_own_endpoint(text: str) -> str:
         words = [value for name, value in arguments(text) if name is None]
         if "interface" not in dict(arguments(text)) and len(words) - words.index(kind) <= place:
             text += f":interface={loopback}"
-    return _parse_optional_endpoint(text)
-
-
-def _parse_optional_endpoint(text: str) -> str:
     return _parse_endpoint(text) if text else ""
 
 
@@ -156,7 +152,6 @@ DIRECTORY = Kind("DIR", _parse_directory, str, "a directory")
 KEYS_FILE = Kind("FILE", _parse_keys_file, str, "a file")
 SECRET_FILE = Kind("FILE", _parse_secret_file, str, "a file")
 ENDPOINT = Kind("ENDPOINT", _parse_endpoint, str, "an endpoint such as tcp:6388, or several in an array")
-OPTIONAL_ENDPOINT = Kind("ENDPOINT", _parse_optional_endpoint, str, "an endpoint such as tcp:6390")
 OWN_ENDPOINT = Kind("ENDPOINT", _parse_own_endpoint, str, "an endpoint such as tcp:6022")
 DURATION = Kind("TIME", parse_duration, write_duration, "a time such as 100ms, 10s, 2m or forever")
 SIZE = Kind("SIZE", parse_size, write_size, "a size such as 64KiB, 4MiB or plain bytes", numbers=True)

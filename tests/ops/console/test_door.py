@@ -9,30 +9,10 @@ from pathlib import Path
 import pytest
 
 from nettool.errors import SettingError
-from nettool.listening.endpoints import on_loopback
 from nettool.ops.console import manhole_factory
 from nettool.ops.levers import Levers
 from tests.ops.console.manholes import Manhole
 from tests.ops.nodes import SeenNode
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("tcp:6022", "tcp:6022:interface=127.0.0.1"),
-        ("tcp:port=6022", "tcp:port=6022:interface=127.0.0.1"),
-        ("tcp:6022:backlog=5", "tcp:6022:backlog=5:interface=127.0.0.1"),
-        ("tcp6:6022", r"tcp6:6022:interface=\:\:1"),
-        ("tcp:6022:interface=0.0.0.0", "tcp:6022:interface=0.0.0.0"),
-        ("tcp:6022:0.0.0.0", "tcp:6022:0.0.0.0"),
-        (r"tcp6:6022:interface=\:\:", r"tcp6:6022:interface=\:\:"),
-        ("ssl:6022:privateKey=k.pem", "ssl:6022:privateKey=k.pem:interface=127.0.0.1"),
-        ("unix:/run/nettool.ssh", "unix:/run/nettool.ssh"),
-        ("systemd:domain=INET:index=1", "systemd:domain=INET:index=1"),
-    ],
-)
-def test_a_manhole_is_on_loopback_unless_its_endpoint_says_otherwise(written: str, meant: str) -> None:
-    assert on_loopback(written) == meant
 
 
 def test_it_is_not_made_without_what_it_needs(tmp_path: Path) -> None:
