@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -20,10 +19,7 @@ from twisted.python.usage import UsageError
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
-from nettool.ops import logs
-from nettool.ops.dump import Dump, rows_of
-from nettool.ops.signals import Signals
-from nettool.ops.systemd import Systemd
+from nettool.ops import logs, process
 from nettool.options import TABLE, settings_from
 from nettool.service import NodeService
 from nettool.settings import MIB, NodeSettings, Settings
@@ -115,29 +111,19 @@ def makeService(options: Options, reactor: Any = None) -> ProcessNode:
     except SettingError as error:
         _end(EX_CONFIG, f"listen: {error}")
     if own_process:
-        _join_to_process(node, options, reactor)
+        try:
+            node.log = process.join(
+                node,
+                reactor,
+                options.parent,
+                os.environ,
+                reload=node.reload,
+                log_format=options.log_format,
+                log_level=options.log_level,
+            )
+        except SettingError as error:
+            _end(EX_CONFIG, str(error))
     return node
-
-
-def _join_to_process(node: ProcessNode, options: Options, reactor: Any) -> None:
-    """The log, the signals, and systemd where it is there."""
-    try:
-        node.log = log = logs.begin(options.parent, reactor, options.log_format, options.log_level)
-    except SettingError as error:
-        _end(EX_CONFIG, str(error))
-    reload: Callable[[], object] = node.reload
-    if Systemd.is_there(os.environ):
-        systemd = Systemd(reactor, os.environ, node.bound, node.status)
-        node.addService(systemd)
-        reload = systemd.around(reload)
-    dump = Dump(reactor, lambda: rows_of(node), (lambda: False) if log is None else log.is_behind)
-    rotate = (lambda: None) if log is None else log.rotate
-    signals = Signals(reactor, drain=reactor.stop, abort=node.abort, HUP=reload, USR1=rotate, USR2=dump.write)
-    node.addService(signals)
-    if options.parent is not None:
-        signals.hold()
-    if log is not None:
-        reactor.addSystemEventTrigger("after", "shutdown", log.end)
 
 
 class ProcessNode(NodeService):
@@ -157,14 +143,6 @@ class ProcessNode(NodeService):
         """Start, and say where it listens when all else is there, signals too."""
         super().startService()
         self._reactor.callWhenRunning(self.say_where)
-
-    def bound(self) -> Deferred[Any]:
-        """Fires when all listeners are bound."""
-        return gatherResults([listener.bound() for listener in self.listeners], consumeErrors=True)
-
-    def status(self) -> str:
-        """How it is, in a line for systemd."""
-        return f"{len(self.peers.connections)} connections"
 
     def reload(self) -> None:
         """There is no configuration that could be read again."""
