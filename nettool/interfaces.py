@@ -36,6 +36,8 @@ class ISender(Interface):
 class IPump(Interface):
     """What moves an outbox's lines to a transport."""
 
+    who: str = Attribute("The name of its peer, for a log.")
+
     def wake() -> None:
         """There is something to move, and there was not before."""
 

@@ -56,6 +56,7 @@ EVENTS: Mapping[str, Event] = {
     # Peers
     "slow-consumer": _often("warn", "A peer does not read, and is disconnected.", "name", "peer"),
     "session-failed": _fault("error", "A fault in one peer's session: that peer is disconnected.", "name", "peer"),
+    "read-failed": _fault("error", "A fault when a peer was read: that peer is disconnected.", "peer"),
     "flush-failed": _fault("critical", "A fault beside one peer's flush, which ended nobody's connection.", "name"),
     "turn-failed": _fault("critical", "A fault in a call that was put off to the next turn.", "call"),
     "inside-failed": _fault("error", "A protocol failed on a connection in memory, of an embedded node.", "peer"),
