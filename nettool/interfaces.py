@@ -36,7 +36,7 @@ class ISender(Interface):
 class IFlushed(Interface):
     """What has something to write at the end of a turn."""
 
-    whose: bytes = Attribute("Whose it is, for a log: a peer's name, or nothing.")
+    who: str = Attribute("Whose it is, for a log: a peer's name, or nothing.")
 
     def wake() -> None:
         """There is something to move to the transport, and there was not before."""

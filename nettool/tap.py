@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.usage import Options as UsageOptions
@@ -22,11 +21,8 @@ from twisted.python.usage import UsageError
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
-from nettool.ops import logs
-from nettool.ops.dump import Dump, rows_of
+from nettool.ops import logs, process
 from nettool.ops.levers import Levers
-from nettool.ops.signals import Signals
-from nettool.ops.systemd import Systemd
 from nettool.options import TABLE, Configuration, Option, Reading
 from nettool.reloading import Door, ReloadableNode
 from nettool.settings import MIB, Settings
@@ -157,26 +153,21 @@ def makeService(options: Options, reactor: Any = None, doors: Sequence[Door] = D
 
 
 def _join_to_process(node: ProcessNode, options: Options, reactor: Any) -> None:
-    """The log, the signals, and systemd where it is there."""
     wanted = options.settings.log
     try:
-        node.log = log = logs.begin(options.parent, reactor, wanted.format, wanted.level)
+        node.log = log = process.join(
+            node,
+            reactor,
+            options.parent,
+            os.environ,
+            reload=node.reload,
+            log_format=wanted.format,
+            log_level=wanted.level,
+        )
     except SettingError as error:
         _end(EX_CONFIG, str(error))
-    reload: Callable[[], object] = node.reload
-    if Systemd.is_there(os.environ):
-        systemd = Systemd(reactor, os.environ, node.bound, node.status)
-        node.addService(systemd)
-        reload = systemd.around(reload)
-    dump = Dump(reactor, lambda: rows_of(node), (lambda: False) if log is None else log.is_behind)
-    rotate = (lambda: None) if log is None else log.rotate
-    signals = Signals(reactor, drain=reactor.stop, abort=node.abort, HUP=reload, USR1=rotate, USR2=dump.write)
-    node.addService(signals)
-    if options.parent is not None:
-        signals.hold()
     if log is not None:
         node.when_reloaded.append(lambda settings: log.set(settings.log.format, settings.log.level))
-        reactor.addSystemEventTrigger("after", "shutdown", log.end)
 
 
 class ProcessNode(ReloadableNode):
@@ -192,14 +183,6 @@ class ProcessNode(ReloadableNode):
         """Belong to the application, and have twistd log by our log."""
         logs.observe(parent, self.log)
         super().setServiceParent(parent)
-
-    def bound(self) -> Deferred[Any]:
-        """Fires when all listeners are bound."""
-        return gatherResults([listener.bound() for listener in self.listeners], consumeErrors=True)
-
-    def status(self) -> str:
-        """How it is, in a line for systemd."""
-        return f"{len(self.peers.connections)} connections"
 
     def privilegedStartService(self) -> None:
         """Bind all listeners, or end the process."""

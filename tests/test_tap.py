@@ -58,7 +58,7 @@ GOOD: list[tuple[str, str, str, str, object]] = [
     ("listen", "unix:/tmp/x:mode=600", "peers", "listen", ("unix:/tmp/x:mode=600",)),
     ("manhole", "", "manhole", "listen", ""),
     ("authorized-keys", "", "manhole", "authorized_keys", ""),
-    ("web", "tcp:6390", "web", "listen", "tcp:6390"),
+    ("web", "unix:/w", "web", "listen", "unix:/w"),
     ("web", "", "web", "listen", ""),
     ("web-token", "", "web", "token", ""),
 ]

@@ -156,9 +156,9 @@ class Outgoing:
     # What goes out
 
     @property
-    def whose(self) -> bytes:
+    def who(self) -> str:
         """See `IFlushed`: a connection's id is the program's own, and in no log."""
-        return b""
+        return ""
 
     def flush(self) -> None:
         """See `IFlushed`."""

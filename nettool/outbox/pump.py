@@ -131,9 +131,9 @@ class Pump:
     # The outbox's side
 
     @property
-    def whose(self) -> bytes:
+    def who(self) -> str:
         """See `IPump`."""
-        return self.outbox.owner.name
+        return self.outbox.owner.name.decode("utf-8", "replace")
 
     def wake(self) -> None:
         """See `IPump`."""

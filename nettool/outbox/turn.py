@@ -73,8 +73,7 @@ class Turn:
                 try:
                     pump.flush()
                 except Exception:
-                    name = pump.whose.decode("utf-8", "replace")
-                    self._log.failure("the flush for {name!r} failed", event="flush-failed", name=name)
+                    self._log.failure("the flush for {name!r} failed", event="flush-failed", name=pump.who)
 
     def end_round(self) -> bool:
         """Flush what a round of reads has brought; whether nothing is put off until the reactor's own turn ends."""

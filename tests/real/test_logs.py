@@ -23,7 +23,7 @@ from tests.real.node import DAEMON, NODE_NAME, PATIENCE, TWIST, TWISTD, RealPeer
 from tests.real.test_signals import WAYS, logged
 
 FOREGROUND = pytest.mark.parametrize("program", [TWISTD, TWIST], ids=["twistd -n", "twist"])
-TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error|critical) +[\w.-]+: .*")
+TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error|critical) +\S.* \[[\w.-]+( .*)?\]")
 
 
 def ended(street: Street) -> list[str]:
@@ -54,8 +54,8 @@ def test_where_no_terminal_reads_it_every_line_is_a_json_object(start: Start, pr
 def test_text_is_a_line_for_each_event(start: Start, program: tuple[str, ...]) -> None:
     lines = ended(start("--log-format=text", program=program))
     assert [line for line in lines if not TEXT.fullmatch(line)] == []
-    assert any(f"listening: {NODE_NAME} listening on tcp:127.0.0.1:" in line for line in lines)
-    assert any("totals: totals: accepted=0 " in line for line in lines)
+    assert any(re.search(rf"info +{NODE_NAME} listening on tcp:127.0.0.1:\d+ \[listening\]$", line) for line in lines)
+    assert any("info     totals: accepted=0 " in line for line in lines)
 
 
 @pytest.mark.parametrize("program", [TWISTD, DAEMON, TWIST], ids=["twistd -n", "daemon", "twist"])

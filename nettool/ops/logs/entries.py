@@ -17,12 +17,14 @@ from itertools import islice
 from string import Formatter
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure, format_frames
 from twisted.python.reflect import qual
 
 from nettool.ops.logs.events import EVENTS, OF_TWISTED, Event
 from nettool.ops.logs.plain import MOST, Plain, cut, escaped, plain
+from nettool.ops.snapshots import address_text
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "critical": 50}
 """The levels, as they are written, in order."""
@@ -145,7 +147,15 @@ def _message(event: dict[str, Any], failure: Failure | None) -> str:
     if failure is not None and "log_failure" not in event:  # of twisted.python.log: its text is the traceback
         why = event.get("why")
         return str(why) if why else "Unhandled error"
-    return formatEvent(event)
+    return formatEvent({key: _readable(value) for key, value in event.items()})
+
+
+def _readable(value: object) -> object:
+    """An address as people write it, where Twisted would show how it was made; anything else as it is."""
+    try:
+        return address_text(value) if IAddress.providedBy(value) else value
+    except BaseException:  # somebody's class lies about what it provides; formatEvent makes the best of that
+        return value
 
 
 def _fields(event: dict[str, Any], name: str | None) -> dict[str, Plain]:
@@ -208,9 +218,9 @@ def as_json(entry: Entry) -> str:
 
 def as_text(entry: Entry) -> str:
     """One line for a person, and the traceback indented below it, if there is one."""
-    words = [when(entry.time), f"{entry.level:<8}", f"{entry.event or entry.namespace or '-'}:", entry.message]
-    words += (f"{key}={_written(value)}" for key, value in entry.fields.items() if key not in entry.told)
-    line = " ".join(word for word in words if word)
+    about = [entry.event or entry.namespace or "-"]
+    about += (f"{key}={_written(value)}" for key, value in entry.fields.items() if key not in entry.told)
+    line = f"{when(entry.time)} {entry.level:<8} {entry.message} [{' '.join(about)}]"
     if entry.fault is not None:
         line += "".join(f"\n\t{each}" for each in entry.fault.traceback.split("\n"))
     return line

@@ -52,10 +52,15 @@ class Log:
     Invariant: every event at its level or above is a line, or counted in one, or in the sink's count of lost lines.
     """
 
+    default_format: str | None = None
+    """What is meant by no format; if that is None too, text on a terminal and else json."""
+    default_level = "info"
+    """What is meant by info, where the program that runs the node was told of another level."""
+
     def __init__(
         self, clock: Any, sink: Sink, format: str | None = None, level: str = "info", bursts: Bursts | None = None
     ) -> None:
-        """`format`: text, json, or None for text on a terminal and else json.  `level`: one of `LEVELS`."""
+        """`format`: text, json, or None for what suits the sink.  `level`: one of `LEVELS`."""
         self._clock = clock
         self._bursts = Bursts() if bursts is None else bursts
         self._lock = RLock()
@@ -71,8 +76,8 @@ class Log:
             raise ValueError(f"expected {' or '.join(FORMATS)}, not {format!r}")
         if level not in LEVELS:
             raise ValueError(f"expected {', '.join(LEVELS)}, not {level!r}")
-        self.format = format
-        self.level = level
+        self.format = format or self.default_format
+        self.level = self.default_level if level == "info" else level
 
     # What comes in
 

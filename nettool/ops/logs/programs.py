@@ -64,9 +64,10 @@ def _log_of_twist(program: dict[str, Any], clock: Any, format: str | None, level
     else:  # twist has opened it, and would never notice that it was moved away
         sink = File(stream.name)
         stream.close()
-    if level == "info":  # the default, and twist has an option of this name too
-        level = program["logLevel"].name
-    log = Log(clock, sink, format or program["logFormat"], level)
+    log = Log(clock, sink)
+    # twist has options of these names too: they are in force where ours were not given.
+    log.default_format, log.default_level = program["logFormat"], program["logLevel"].name
+    log.set(format, level)
     program["fileLogObserverFactory"] = lambda stream: log
     program["logLevel"] = LogLevel.debug  # the log decides itself, and may be told otherwise later
     return log

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import select
 import stat
-import sys
 import time
 from collections import deque
 from typing import IO, Any, Protocol
@@ -148,6 +147,19 @@ class File(Descriptor):
         return self.path
 
 
+PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+"""What levels are to syslog."""
+
+
+class Journal(Descriptor):
+    """systemd's journal, behind standard output: it reads the priority of a line at its start (SyslogLevelPrefix=)."""
+
+    def write(self, line: str, level: str) -> bool:
+        """See `Sink`."""
+        prefix = f"<{PRIORITIES[level]}>"
+        return super().write(prefix + line.replace("\n", "\n" + prefix), level)
+
+
 class Syslog:
     """The system's log."""
 
@@ -158,19 +170,12 @@ class Syslog:
         import syslog
 
         self._syslog: Any = syslog
-        self._priorities = {
-            "debug": syslog.LOG_DEBUG,
-            "info": syslog.LOG_INFO,
-            "warn": syslog.LOG_WARNING,
-            "error": syslog.LOG_ERR,
-            "critical": syslog.LOG_CRIT,
-        }
         syslog.openlog(prefix)
 
     def write(self, line: str, level: str) -> bool:
         """See `Sink`."""
         for each in line.split("\n"):
-            self._syslog.syslog(self._priorities[level], each)
+            self._syslog.syslog(PRIORITIES[level], each)
         return True
 
     def go_on(self, patience: float = 0.0) -> bool:
@@ -186,9 +191,12 @@ def sink_of(stream: IO[str]) -> Sink:
     """Where a stream of Python's goes; standard error if it has no descriptor."""
     try:
         stream.flush()
-        return Descriptor(stream.fileno())
+        number = stream.fileno()
     except (OSError, ValueError, AttributeError):
-        return Descriptor(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2)
+        number = 2
+    about = os.fstat(number)
+    is_journal = os.environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
+    return Journal(number) if is_journal else Descriptor(number)
 
 
 _APPENDS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

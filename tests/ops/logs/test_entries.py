@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
@@ -60,13 +61,20 @@ def test_an_event_of_ours_has_its_name_and_its_fields() -> None:
         "message": "slow: 'bob'",
         "fields": {"name": "bob", "peer": "127.0.0.1:5"},
     }
-    assert text == """2025-06-15T15:06:40.250Z warn     slow-consumer: slow: 'bob' peer="127.0.0.1:5\""""
+    assert text == """2025-06-15T15:06:40.250Z warn     slow: 'bob' [slow-consumer peer="127.0.0.1:5"]"""
+
+
+def test_an_address_is_told_as_people_write_it() -> None:
+    peer = IPv4Address("TCP", "10.0.0.7", 50112)
+    read, _ = lines(made("warn", "slow consumer: {name!r} at {peer}", event="slow-consumer", name="bob", peer=peer))
+    assert read["message"] == "slow consumer: 'bob' at 10.0.0.7:50112"
+    assert read["fields"] == {"name": "bob", "peer": "10.0.0.7:50112"}
 
 
 def test_an_event_of_somebody_elses_has_its_namespace() -> None:
     read, text = lines(made("info", "{n} of {all[0]}, {ask()}", n=1, all=[2], ask=lambda: "3"))
     assert (read["event"], read["message"]) == (None, "1 of 2, 3")
-    assert text == "2025-06-15T15:06:40.250Z info     a.room: 1 of 2, 3"
+    assert text == "2025-06-15T15:06:40.250Z info     1 of 2, 3 [a.room]"
 
 
 def test_a_field_of_somebody_elses_that_is_called_event_is_a_field() -> None:
@@ -115,7 +123,7 @@ def test_an_exception_is_type_message_and_traceback_in_one_field() -> None:
     assert "in failure_of" in failure["traceback"]
     assert failure["traceback"].endswith("\nbuiltins.ZeroDivisionError: by zero")
     head, *rest = text.split("\n\t")
-    assert head.endswith("a.room: it failed n=1")
+    assert head.endswith("it failed [a.room n=1]")
     assert "\n".join(rest) == failure["traceback"]
 
 

@@ -94,7 +94,7 @@ def test_level_and_format_can_be_changed_at_any_time(room: Room) -> None:
     room.logger.info("not this")
     room.logger.warn("this")
     [line] = room.sink.lines
-    assert line.endswith("warn     a.room: this")
+    assert line.endswith("warn     this [a.room]")
     room.sink.lines.clear()
     room.log.set("json", "debug")
     room.logger.debug("and this")

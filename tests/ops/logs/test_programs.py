@@ -132,6 +132,12 @@ def test_a_format_of_twists_own_is_taken_where_ours_is_not_given(words: list[str
     assert begun(twist(*words), "text").format == "text"
 
 
+def test_what_twist_was_told_is_what_a_reload_without_a_word_about_it_means() -> None:
+    log = begun(twist("--log-format=text", "--log-level=error"), "json", "debug")
+    log.set(None, "info")
+    assert (log.format, log.level) == ("text", "error")
+
+
 def test_a_file_of_twists_is_ours_to_rotate() -> None:
     log = begun(twist("--log-file=x.log", "--log-format=json"))
     assert isinstance(log.sink, File)

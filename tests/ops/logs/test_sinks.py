@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from nettool.ops.logs.sinks import HOLD, PIECE, Descriptor, File, Syslog, sink_of
+from nettool.ops.logs import LEVELS
+from nettool.ops.logs.sinks import HOLD, PIECE, PRIORITIES, Descriptor, File, Syslog, sink_of
 
 
 @pytest.fixture
@@ -197,6 +198,31 @@ def test_a_stream_without_a_descriptor_is_standard_error(capfd: pytest.CaptureFi
     assert capfd.readouterr().err == "logged\nagain\n"
 
 
+def test_lines_for_the_journal_begin_with_their_priority(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = pipe
+    about = os.fstat(writer)
+    with os.fdopen(os.dup(writer), "w") as stream:
+        monkeypatch.setenv("JOURNAL_STREAM", f"{about.st_dev}:{about.st_ino}")
+        sink = sink_of(stream)
+        for level in LEVELS:
+            sink.write(level, level)
+        sink.write("one\n\ttwo", "error")
+        monkeypatch.setenv("JOURNAL_STREAM", f"{about.st_dev}:{about.st_ino + 1}")
+        sink_of(stream).write("of another process", "info")
+    assert read(reader).decode().splitlines() == [
+        "<7>debug",
+        "<6>info",
+        "<4>warn",
+        "<3>error",
+        "<2>critical",
+        "<3>one",
+        "<3>\ttwo",
+        "of another process",
+    ]
+
+
 # --- files
 
 
@@ -286,6 +312,9 @@ def test_a_path_is_kept_wherever_the_process_goes(tmp_path: Path, monkeypatch: p
     assert sink.rotate() == str(tmp_path / "log")
 
 
+NAMES = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERR", "critical": "CRIT"}
+
+
 def test_the_systems_log_gets_each_line_with_its_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     import syslog
 
@@ -295,6 +324,7 @@ def test_the_systems_log_gets_each_line_with_its_priority(monkeypatch: pytest.Mo
     sink = Syslog("nettool")
     assert sink.write("one\n\ttwo", "critical")
     assert sink.write("three", "debug")
+    assert {level: getattr(syslog, f"LOG_{name}") for level, name in NAMES.items()} == PRIORITIES
     assert told == [
         ("nettool",),
         (syslog.LOG_CRIT, "one"),
