@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
 from nettool.errors import SettingError
 from nettool.ops.console import manhole_factory, on_loopback
 from nettool.ops.levers import Levers
+from nettool.tap import Options, makeService
 from tests.ops.console.manholes import Manhole
 from tests.ops.nodes import SeenNode
 
@@ -32,6 +34,39 @@ from tests.ops.nodes import SeenNode
 )
 def test_a_manhole_is_on_loopback_unless_its_endpoint_says_otherwise(written: str, meant: str) -> None:
     assert on_loopback(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--manhole", "tcp:0"], "nettool: authorized-keys: the manhole needs a file of public keys\n"),
+        (
+            ["--manhole", "tcp:0", "--authorized-keys", "keys"],
+            "nettool: manhole: state-dir: the manhole keeps its host key there, and there is none\n",
+        ),
+        (
+            ["--manhole", "nonsense:0", "--authorized-keys", "keys", "--state-dir", "state"],
+            "nettool: manhole: 'nonsense:0' is not an endpoint that can be used: Unknown endpoint type: 'nonsense'\n",
+        ),
+    ],
+)
+def test_a_manhole_that_cannot_be_made_ends_the_process_with_one_line(
+    options: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        parsed = Options()
+        parsed.parseOptions(options)
+        makeService(parsed, MemoryReactorClock())
+    assert ended.value.code == 78
+    assert capfd.readouterr().err == told
+
+
+def test_a_node_with_a_manhole_listens_for_operators_too(tmp_path: Path) -> None:
+    options = Options()
+    options.parseOptions(["--manhole", "tcp:6022", "--authorized-keys", "keys", "--state-dir", str(tmp_path)])
+    node = makeService(options, MemoryReactorClock())
+    assert [listener.purpose for listener in node.listeners] == ["", "operators"]
 
 
 def test_it_is_not_made_without_what_it_needs(tmp_path: Path) -> None:
