@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.connection import MSG_GLOBAL_REQUEST
+from twisted.conch.ssh.transport import MSG_KEXINIT
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
@@ -599,13 +601,19 @@ def test_new_keys_in_the_middle_of_output(manhole: Manhole) -> None:
     assert session.output.count(b"x") == 300_000
 
 
-def test_who_exchanges_keys_asks_for_nothing_meanwhile(manhole: Manhole) -> None:
+@pytest.mark.parametrize("kind", [MSG_GLOBAL_REQUEST, MSG_KEXINIT])
+def test_who_exchanges_keys_asks_for_nothing_meanwhile(manhole: Manhole, kind: int) -> None:
     """What it were answered would have to wait, and conch lets that wait without a bound."""
     client = manhole.ssh()
-    client.transport.sendKexInit()
-    client.transport._keyExchangeState = client.transport._KEY_EXCHANGE_NONE  # a client that does not care
-    client.transport.sendPacket(80, NS(b"keepalive@openssh.com") + b"\1")
-    client.settle()
+    transport = client.transport
+    transport.sendKexInit()
+    state, transport._keyExchangeState = transport._keyExchangeState, transport._KEY_EXCHANGE_NONE
+    what = {MSG_GLOBAL_REQUEST: NS(b"keepalive@openssh.com") + b"\1", MSG_KEXINIT: transport.ourKexInitPayload[1:]}
+    transport.sendPacket(kind, what[kind])  # a client that does not care
+    transport._keyExchangeState = state
+    client.clock.advance(0)
+    client.clock.advance(ENDING)
+    client.clock.advance(0)
     assert client.is_cut_off
 
 
