@@ -46,7 +46,6 @@ class Levers:
         limit = self._node.live.node.drain_timeout if within is None else within
         queued = number(session.outbox.queued(), "line")
         session.close(CloseReason.KICKED, limit, self._now())
-        self._node.peers.turn.schedule()
         return Report(f"{printable(name)} is thrown out, and has {duration(limit)} to take {queued} and its bye")
 
     def say(self, address: str, text: str | bytes) -> Report:
@@ -79,6 +78,8 @@ class Levers:
 
     def drain(self) -> Report:
         """Stop accepting, flush, say `bye shutdown`, end."""
+        if self._node.draining:
+            raise LeverError("it drains already")
         limit = self._node.live.node.drain_timeout
         self._drain()
         return Report(

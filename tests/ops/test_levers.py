@@ -161,8 +161,9 @@ def test_errors_without_end_do_not_hold_the_speaker_for_ever() -> None:
     """Its answers fill its own outbox, which nobody empties."""
     node = SeenNode(outbox_bytes=2 * 16 * 1024).start()
     levers = levers_of(node)
-    with pytest.raises(LeverError, match=r"^error no-such-peer: bob$"):
-        levers.say("bob", "\n" * 5000)
+    for address in ("bob", "bob@node1"):  # by names at once, and line by line until its outbox is full
+        with pytest.raises(LeverError, match=f"^error no-such-peer: {address}$"):
+            levers.say(address, "\n" * 5000)
     node.peers(b"bob")
     assert levers.say("bob", "hello") == "1 copy on the way, from @node1"
     assert node.service.broker.ledger.accepted == 1
@@ -190,6 +191,15 @@ def test_drain_and_reload_are_the_processs_own() -> None:
     assert levers.drain() == "node1 drains, for at most 10 s, and ends"
     assert levers.reload() == r"max-line: 64KiB -> \x1b[31m"
     assert done == ["drain"]
+
+
+def test_what_drains_is_not_drained_again() -> None:
+    node, done = SeenNode().start(), []
+    levers = Levers(node.service, drain=lambda: done.append("drain"))
+    node.service.stopService()
+    with pytest.raises(LeverError, match="it drains already"):
+        levers.drain()
+    assert not done
 
 
 def test_without_a_configuration_there_is_nothing_to_reload() -> None:

@@ -25,6 +25,7 @@ from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.transport import (
     DISCONNECT_BY_APPLICATION,
     DISCONNECT_PROTOCOL_ERROR,
+    MSG_KEXINIT,
     SSHServerTransport,
 )
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -98,6 +99,8 @@ class ConsoleTransport(SSHServerTransport):
         """Where it comes from, as text."""
         self.keyed = False
         """Whether keys have been exchanged, which somebody who only connects does not do."""
+        self._exchanges = False
+        """Whether the client is exchanging keys; conch's own state tells who began, and is the same before."""
         self._version = b""
         self._messages = 0
         self._over = False
@@ -199,15 +202,21 @@ class ConsoleTransport(SSHServerTransport):
             if self._messages > MESSAGES:
                 self.refuse("too many messages before it came in")
                 return
-        between = self._keyExchangeState == self._KEY_EXCHANGE_PROGRESSING
         about_keys = messageNum in (1, 2, 3, 4) or 20 <= messageNum <= 49
-        if not about_keys and (between or not self.keyed):
+        again = messageNum == MSG_KEXINIT and self._exchanges
+        if again or (not about_keys and (self._exchanges or not self.keyed)):
             self.refuse("a message out of its turn")
             return
         super().dispatchMessage(messageNum, payload)
 
+    def ssh_KEXINIT(self, packet: bytes) -> None:
+        """The client begins to exchange keys; until it has new ones it may say nothing else."""
+        self._exchanges = True
+        super().ssh_KEXINIT(packet)
+
     def _newKeys(self) -> None:
         super()._newKeys()
+        self._exchanges = False
         self.keyed = self.sessionID is not None  # a client may say that it has new keys when there are none
         self._go_on()
 

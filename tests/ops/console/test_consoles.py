@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.connection import MSG_GLOBAL_REQUEST
+from twisted.conch.ssh.transport import MSG_KEXINIT
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
@@ -273,6 +275,25 @@ def test_a_flood_does_not_flood_the_terminal(seat: Seat, manhole: Manhole) -> No
     assert told
     assert len(lines) < 5000
     assert manhole.service.broker.ledger.delivered == 5000
+
+
+def test_a_tail_on_a_slow_terminal_fills_nothing_but_what_is_its_own(manhole: Manhole) -> None:
+    alice, bob = manhole.peers(b"alice", b"bob")
+    client = manhole.ssh()
+    session = client.open(localWindow=4096)
+    session.conn.adjustWindow = lambda channel, size: None  # it reads no more
+    client.start(session, b"exec", NS(b'tail("bob")'))
+    for _ in range(200):
+        alice.say(*(b"bob: " + text for text in kibibytes(20)))
+        bob.hear()
+        manhole.pass_time(LOOK)
+    [channel] = manhole.door.consoles
+    assert channel.behind and len(channel._outflow._waiting) < 100_000
+    type(session.conn).adjustWindow(session.conn, session, 10_000_000)
+    client.settle()
+    manhole.pass_time(LOOK)
+    client.settle()
+    assert b"lines left out" in session.output and b"bytes cut" not in session.output
 
 
 # --- commands without a prompt
@@ -578,6 +599,22 @@ def test_new_keys_in_the_middle_of_output(manhole: Manhole) -> None:
     deferred.callback("x" * 300_000)
     client.settle()
     assert session.output.count(b"x") == 300_000
+
+
+@pytest.mark.parametrize("kind", [MSG_GLOBAL_REQUEST, MSG_KEXINIT])
+def test_who_exchanges_keys_asks_for_nothing_meanwhile(manhole: Manhole, kind: int) -> None:
+    """What it were answered would have to wait, and conch lets that wait without a bound."""
+    client = manhole.ssh()
+    transport = client.transport
+    transport.sendKexInit()
+    state, transport._keyExchangeState = transport._keyExchangeState, transport._KEY_EXCHANGE_NONE
+    what = {MSG_GLOBAL_REQUEST: NS(b"keepalive@openssh.com") + b"\1", MSG_KEXINIT: transport.ourKexInitPayload[1:]}
+    transport.sendPacket(kind, what[kind])  # a client that does not care
+    transport._keyExchangeState = state
+    client.clock.advance(0)
+    client.clock.advance(ENDING)
+    client.clock.advance(0)
+    assert client.is_cut_off
 
 
 def test_keys_that_are_begun_to_be_exchanged_and_never_are_hold_no_memory(manhole: Manhole) -> None:

@@ -7,12 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
 from nettool.errors import SettingError
 from nettool.ops.console import manhole_factory
 from nettool.ops.levers import Levers
+from nettool.tap import Options, makeService
 from tests.ops.console.manholes import Manhole
 from tests.ops.nodes import SeenNode
+
+
+def test_a_node_with_a_manhole_listens_for_operators_too(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("")
+    keys.chmod(0o600)
+    options = Options()
+    options.parseOptions(["--manhole", "tcp:6022", "--authorized-keys", str(keys), "--state-dir", str(tmp_path)])
+    node = makeService(options, MemoryReactorClock())
+    assert [listener.purpose for listener in node.listeners] == ["", "operators"]
 
 
 def test_it_is_not_made_without_what_it_needs(tmp_path: Path) -> None:

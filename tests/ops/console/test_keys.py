@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ BAD_LINES = [
     (KIND + b" ====", "the key is not base64"),
     (KIND + b" " + DATA[:-4], "the key cannot be read|something after|not base64"),
     (KIND + b" AAAA" + DATA, "another kind|cannot be read"),
+    (KIND + b" " + b64encode(b64decode(DATA) + b"more"), "something after the key"),
     (KIND + b" " + line_of(BY_RSA).split()[1], "another kind"),
     (b"ssh-rsa " + DATA, "another kind"),
     (line_of(WEAK), "an RSA key has at least 2048 bits"),
