@@ -177,6 +177,8 @@ class Listener(Service):
         if self.port is None:
             return self.description or repr(self._endpoint)
         scheme = self.description.partition(":")[0]
+        if scheme == "systemd":  # which tells how it came to be bound, not what it is
+            scheme = ""
         address: Any = self.port.getHost()
         name = getattr(address, "name", None)
         if name is not None:

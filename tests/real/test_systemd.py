@@ -186,7 +186,10 @@ def test_a_socket_that_nobody_passes_is_told_in_one_line(tmp_path: Path) -> None
         [*program, "--listen=systemd:domain=INET:name=peers"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 78
-    assert re.fullmatch(r"nettool: listen: 'systemd:domain=INET:name=peers' is not an endpoint .*\n", done.stderr)
+    assert re.fullmatch(
+        r"nettool: peers\.listen: expected an endpoint that can be used, not 'systemd:domain=INET:name=peers': .*\n",
+        done.stderr,
+    )
 
 
 # --- the unit files
