@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.protocols.basic import LineOnlyReceiver
 
 from nettool.embed import Node
@@ -29,6 +31,7 @@ from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.options import TABLE
 from nettool.settings import Settings
 from nettool.tap import DEFAULT_LISTEN, Options, makeService
+from tests.ops.console.scene import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
@@ -129,7 +132,7 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
     node.privilegedStartService()
-    assert len(node.listeners) == max(1, words.count("--listen"))
+    assert len(node.listeners) == max(1, words.count("--listen")) + words.count("--manhole")
 
 
 def self_signed() -> bytes:
@@ -184,6 +187,39 @@ def is_a_line_of_the_log(block: Block) -> None:
         assert block.text == f"node1 listening on {where}\n"
 
 
+def is_asked_at_a_console(block: Block, tmp_path: Path) -> None:
+    """`ssh` with a command: what it prints is what is shown, but for the numbers."""
+    for number, asked in enumerate(re.split(r"^\$ ", block.text, flags=re.MULTILINE)):
+        if not asked:
+            continue
+        command, _, shown = asked.partition("\n")
+        *ssh, source = shlex.split(command)
+        assert ssh == ["ssh", "-p", "6022", "localhost"]
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        printed = Scene(directory).ask(source)
+        assert not shown or without_numbers(printed) == without_numbers(shown)
+        assert shown or "Traceback" not in printed
+
+
+def without_numbers(text: str) -> list[str]:
+    """The lines of a text: each number, or amount, is any, and so is the width of a column."""
+    text = re.sub(r"SHA256:[\w+/]{43}", "KEY", text)
+    return [re.sub(r"\s+", " ", re.sub(r"\d[\d,.:]*( [KM]iB| B)?", "#", line)).strip() for line in text.splitlines()]
+
+
+def is_a_line_of_the_manholes_log(block: Block, tmp_path: Path) -> None:
+    told: list[str] = []
+    see: Callable[[dict[str, Any]], None] = lambda event: told.append(str(formatEvent(event)))  # noqa: E731
+    globalLogPublisher.addObserver(see)
+    try:
+        Scene(tmp_path).ask('kick("bob")')
+    finally:
+        globalLogPublisher.removeObserver(see)
+    lines = [without_numbers(line.replace(f"{tmp_path}/", "")) for line in told]
+    assert without_numbers(block.text) in lines
+
+
 def is_a_benchmark(block: Block) -> None:
     """The benchmark's own tests run it; here it says that it has these options."""
     for line in block.text.splitlines():
@@ -206,6 +242,8 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"printf .* \| nc ", says_only_what_the_node_takes),
     (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
     (r"", r"python -m bench", is_a_benchmark),
+    (r"", r"(\$ )?ssh -p 6022 localhost '", is_asked_at_a_console),
+    (r"", r"manhole: ", is_a_line_of_the_manholes_log),
 ]
 
 # What no test of its own holds, by its first words.
@@ -213,6 +251,8 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "ssh-keygen -t ed25519": "asks where to; tests/real/test_manhole.py makes such keys",
+    "cat ~/.ssh/": "is of one's own home",
     "   alice's socket": "a picture; the steps that it names are run",
 }
 
@@ -232,7 +272,7 @@ def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypa
     check = held(block)
     if check is not None:
         monkeypatch.chdir(tmp_path)
-        check(block, tmp_path) if check is starts_a_node else check(block)
+        check(block, tmp_path) if "tmp_path" in signature(check).parameters else check(block)
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:

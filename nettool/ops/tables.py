@@ -51,7 +51,7 @@ class Table(Sequence[Row], Generic[Row]):
     def __init__(
         self, columns: Mapping[str, Callable[[Row], object]], rows: Sequence[Row], nothing: str = "nothing"
     ) -> None:
-        """`columns`: what is shown of a row below each heading.  `nothing`: what is shown if there are no rows."""
+        """`columns`: what is shown of a row below each heading, if any has one.  `nothing`: what is shown for none."""
         self._columns = columns
         self._rows = list(rows)
         self._nothing = nothing
@@ -78,7 +78,8 @@ class Table(Sequence[Row], Generic[Row]):
         shown = self._rows[:most]
         cells = [[_cell(value(row)) for value in self._columns.values()] for row in shown]
         right = [all(_is_number(value(row)) for row in shown) for value in self._columns.values()]
-        table = [list(self._columns), *cells]
+        headings = list(self._columns)
+        table = [headings, *cells] if "".join(headings).strip() else cells
         widths = [max(columns_of(row[at]) for row in table) for at in range(len(self._columns))]
         lines = [cut("  ".join(_aligned(row, widths, right)).rstrip(), width) for row in table]
         if len(shown) < len(self._rows):
