@@ -42,7 +42,18 @@ class Report(str):
         return str(self)
 
 
-class Table(Sequence[Row], Generic[Row]):
+class Shown:
+    """Something that a prompt shows in as much room as there is."""
+
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """As text without a line end: at most so many rows, and lines of at most so many columns, if that is said."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.show()
+
+
+class Table(Shown, Sequence[Row], Generic[Row]):
     """Rows, and how they print: aligned, numbers to the right.
 
     It is a sequence of the rows themselves: `[peer.name for peer in who() if peer.queued_bytes]`.
@@ -68,11 +79,8 @@ class Table(Sequence[Row], Generic[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __repr__(self) -> str:
-        return self.show()
-
     def show(self, most: int | None = None, width: int | None = None) -> str:
-        """As text without a line end: at most so many rows, and lines of at most so many columns, if that is said."""
+        """See `Shown`."""
         if not self._rows:
             return self._nothing
         shown = self._rows[:most]

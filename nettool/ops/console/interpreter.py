@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from nettool.ops.levers import LeverError
-from nettool.ops.tables import Report, Table, printable, size
+from nettool.ops.tables import Report, Shown, printable, size
 from nettool.ops.tail import Tail
 
 MOST_PRINTED = 1024 * 1024
@@ -181,7 +181,7 @@ class Interpreter:
             self.write(self._text(value) + "\n")
 
     def _text(self, value: object) -> str:
-        if isinstance(value, Table):
+        if isinstance(value, Shown):
             return value.show(self._paper.most_rows, self._paper.width)
         if isinstance(value, str | bytes | bytearray) and not isinstance(value, Report) and len(value) > MOST_PRINTED:
             return repr(value[:MOST_PRINTED])  # which is longer, so that it is cut, and nobody makes the whole of it

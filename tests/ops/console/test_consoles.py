@@ -181,6 +181,13 @@ def test_a_statement_of_few_but_long_lines_has_a_bound_too(manhole: Manhole) -> 
     assert b"a statement has at most" in said
 
 
+def test_long_tables_and_views_are_cut_to_the_prompts_terminal(seat: Seat, manhole: Manhole) -> None:
+    manhole.peers(*(b"peer%d" % number for number in range(150)))
+    for source in ("who()", "peers"):
+        assert seat.type(f"\x0c{source}\r")[-2:] == ["... and 50 more", ">>>"]
+    assert len(manhole.ssh().run("peers").output.splitlines()) == 151
+
+
 # --- what comes later
 
 
