@@ -6,8 +6,10 @@ not, and every batch that will not be sent handed back.  Never: a decision about
 
 `batch` what is passed from room to room · `queue` the outbox of a connection · `backlog` what waits in it while its
 transport takes nothing: two kinds of lines, each with its bound, patience and episode · `losses` lines that tell
+`batch` what is passed from room to room · `queue` the outbox of a connection · `backlog` what waits in it while its
+transport takes nothing: two kinds of lines, each with its bound, patience and episode · `losses` lines that tell
 what was lost · `gates` senders that wait · `facts` what an operator is told · `pump` the producer that empties it into
-a transport.  All but `pump` are pure.
+a transport · `turn` when it does.  All but the last two are pure.
 
 Who may be made to wait, and what must never happen:
 

@@ -92,8 +92,13 @@ class Session:
         """Bytes came in."""
         if self.over:
             return
-        self._cutter.max_line = self._live.peers.max_line
-        pieces = self._cutter.feed(data)
+        cutter = self._cutter
+        cutter.max_line = self._live.peers.max_line
+        # A line that comes alone, or lines to one address: 1 of 5 microseconds less than by way of pieces.
+        if self.phase is _READY and not self._left and cutter.is_block(data) and not self._is_held:
+            if self._broker.routing.route_block(self, data, now):
+                return
+        pieces = cutter.feed(data)
         if self._left:
             self._left += pieces
         else:
