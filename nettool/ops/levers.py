@@ -151,7 +151,7 @@ class _Speaker:
         node.peers.turn.schedule()
         return list(dict.fromkeys(answers.decode("utf-8", "backslashreplace").splitlines()))
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`."""
         self.waits_for.add(gate)
 

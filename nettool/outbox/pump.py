@@ -20,7 +20,6 @@ What Twisted 26.10 does, and what follows:
 from __future__ import annotations
 
 import socket
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf, isinf
@@ -28,97 +27,20 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.interfaces import IOwnTransport, IPump
+from nettool.outbox.passage import Transfer
 from nettool.outbox.queue import Outbox
+from nettool.outbox.turn import Turn
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, Live
-
-BUDGET = 0.02
-"""Seconds that calls which were put off may take of a turn; the rest of them have theirs after the next reads.
-
-With 20 peers alternating commands and texts, a bystander's ping took 870 ms without this, 30 with it.
-"""
-
-CLOSE = 0.000_03
-"""Seconds between two small reads that come in one turn; a single pair of peers is never that fast."""
 
 SAMPLE = 4096
 """Bytes of a read by which it is seen how long its lines are."""
 
 LONG_LINE = 256
 """Bytes of a line, on average, from which on reads are longer."""
-
-
-class Turn:
-    """The pumps that have something to write, once each for every turn of the reactor.
-
-    Many reads of one turn become one write for each receiver.
-    """
-
-    _log = Logger()
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._pumps: list[Pump] = []
-        self._calls: list[Callable[[], None]] = []
-        self._scheduled = False
-        self._last_read = -inf
-
-    def add(self, pump: Pump) -> None:
-        """Flush this pump at the end of the turn, or with `run`."""
-        self._pumps.append(pump)
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call this in the next turn, in order: what must not happen inside the call that brings it about."""
-        self._calls.append(call)
-        self.schedule()
-
-    def schedule(self) -> None:
-        """See to it that the turn has an end."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._clock.callLater(0, self._end)
-
-    def is_quiet(self, now: float) -> bool:
-        """Whether what a read brought is best written at once: nothing waits for the turn's end, and it came alone.
-
-        Reads that follow each other closely are of one turn, and of many peers: then it pays to wait for what the
-        others bring, since two lines for one receiver are one write.
-        """
-        since, self._last_read = now - self._last_read, now
-        return since > CLOSE and not self._scheduled
-
-    def run(self) -> None:
-        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it."""
-        while self._pumps:
-            pumps, self._pumps = self._pumps, []
-            for pump in pumps:
-                try:
-                    pump.flush()
-                except Exception:
-                    self._log.failure("a call at the end of a flush failed")
-
-    def _end(self) -> None:
-        self._scheduled = False
-        if self._calls:
-            self._catch_up()
-        self.run()
-
-    def _catch_up(self) -> None:
-        """Make the calls that were put off, as far as their time lasts."""
-        calls, self._calls = deque(self._calls), []
-        began = self._clock.seconds()
-        while calls and self._clock.seconds() - began < BUDGET:
-            try:
-                calls.popleft()()
-            except Exception:
-                self._log.failure("a call at the end of a turn failed")
-        if calls:
-            self._calls = [*calls, *self._calls]
-            self.schedule()
 
 
 @implementer(IPushProducer, IPump)
@@ -142,6 +64,7 @@ class Pump:
         "_send",
         "_socket",
         "_timer",
+        "_transfer",
         "_transport",
         "_turn",
         "_waiting",
@@ -177,6 +100,7 @@ class Pump:
         self._held = 0
         self._closing_since = 0.0
         self._timer: IDelayedCall | None = None
+        self._transfer: Transfer | None = None
         outbox.pump = self
 
     def start(self, transport: ITransport) -> None:
@@ -193,7 +117,7 @@ class Pump:
         self._moved_at = self._clock.seconds()
         self._transport.registerProducer(self, True)
         self.outbox.unblock()
-        self.flush()
+        self.flush(self._moved_at)
 
     def was_full(self, data: bytes) -> None:
         """A read took all that it was let: the next ones are as large as suits such lines."""
@@ -214,12 +138,15 @@ class Pump:
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
-        self._moved_at = self._clock.seconds()
+        self._moved_at = now = self._clock.seconds()
+        if self._transfer is not None:
+            transfer, self._transfer = self._transfer, None
+            transfer.taken(now)
         if self._transport is None or self._failed or self.outbox.closed is not None:
             return
         self.outbox.unblock()
-        self.flush()
-        self.outbox.made_room()
+        self.flush(now)
+        self.outbox.made_room(now)
 
     def stopProducing(self) -> None:
         """The transport is gone; its protocol hears of it by `connectionLost`."""
@@ -230,15 +157,21 @@ class Pump:
         """See `IPump`."""
         self._turn.add(self)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """See `IPump`.  A fault here is this connection's, never that of whoever sent to it."""
-        outbox = self.outbox
+        outbox, chunk = self.outbox, None
         try:
             while not outbox.blocked:
-                chunk = outbox.take()
+                chunk = outbox.take(now)
                 if chunk is None:
                     break
                 self._write(chunk)
+                if not outbox.ready and outbox.backlog is None and outbox.part is None:
+                    break
+            if chunk is not None:
+                if outbox.blocked:
+                    self._begin_transfer(len(chunk), now)
+                outbox.handed = ()
         except Exception:
             self._fail()
         if self._waiting is not None and not outbox.blocked:
@@ -248,6 +181,16 @@ class Pump:
                     call()
                 except Exception:
                     self._fail()
+
+    def _begin_transfer(self, size: int, now: float) -> None:
+        """The transport has not taken the last chunk yet, and will say so when it has."""
+        if self._transfer is None:  # else it has resumed us within our own write, and was handed more
+            self._transfer = self.outbox.begin_transfer(size, now)
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """What the transport was handed and has not taken yet, as far as it tells."""
+        return self._transfer
 
     def _fail(self) -> None:
         """End the connection in the next turn: what was half written must not be followed by anything."""
@@ -357,9 +300,14 @@ class Pump:
             self._turn.schedule()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nothing lies between us and the socket."""
+        return self._send is not None
+
+    @property
     def half_closes(self) -> bool:
         """Whether the transport can close its writing side alone; TLS as Twisted has it cannot."""
-        return self._send is not None or self._own is not None
+        return self.is_plain or self._own is not None
 
     @property
     def lowest(self) -> Any:
@@ -372,6 +320,9 @@ class Pump:
             self._timer.cancel()
         self._timer = None
         self._waiting = None
+        if self._transfer is not None:
+            self._transfer.lost()
+            self._transfer = None
         if not self.outbox.blocked:
             self.outbox.block()
         transport, self._transport = self._transport, None

@@ -21,8 +21,9 @@ from twisted.logger import Logger
 from nettool.broker.broker import Broker
 from nettool.errors import CloseReason
 from nettool.outbox.gates import Gate
-from nettool.outbox.pump import Turn
+from nettool.outbox.turn import Turn
 from nettool.peers.protocol import PeerProtocol
+from nettool.peers.ready import ReadySockets
 from nettool.peers.session import Phase
 from nettool.settings import SHUTDOWN_RETURNS, Live
 
@@ -62,6 +63,7 @@ class PeerFactory(Factory):
         self.live = live
         self.clock = clock
         self.turn = Turn(clock)
+        self.ready = ReadySockets(clock, self.turn.end_round)
         self.connections: dict[PeerProtocol, None] = {}
         self.closed: dict[CloseReason, int] = {}
         self._named_closed: deque[ClosedConnection] = deque(maxlen=REMEMBERED)
@@ -69,7 +71,7 @@ class PeerFactory(Factory):
         """Apart: a storm of those that never log in must not make the node forget why bob went."""
         self.faults = 0
         self._admitted = 0
-        self.stopping = Gate()
+        self.stopping = Gate(broker.waits.drain)
         """Shut for all that have logged in, from the beginning of a drain on."""
         self.draining = False
         self._unflushed: set[PeerProtocol] = set()

@@ -27,6 +27,7 @@ from zope.interface import implementer
 from nettool.errors import CloseReason, ReturnReason
 from nettool.interfaces import IShell
 from nettool.outbox.pump import Pump
+from nettool.peers.ready import can_read
 from nettool.peers.session import Phase, Session
 from nettool.settings import LINGER, READ, SHUTDOWN_RETURNS
 
@@ -84,6 +85,8 @@ class PeerProtocol(Protocol):
         limit = self.factory.connected(self)
         try:
             self._pump.start(self._transport)
+            if self._pump.is_plain and can_read(self._transport, self.factory.clock):
+                self.factory.ready.take_over(self._transport)
         except Exception:
             self._broke(Failure())
             return
@@ -95,20 +98,23 @@ class PeerProtocol(Protocol):
             self._set_timer(self.factory.live.peers.login_timeout, self._login_timed_out)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came in."""
-        factory = self.factory
-        now = factory.clock.seconds()
-        try:
-            self.session.received(data, now)
-        except Exception:
-            self._broke(Failure())
-        turn = factory.turn
+        """Bytes came in, from a transport that the reactor reads itself."""
+        now = self.factory.clock.seconds()
+        self.read(data, now)
+        turn = self.factory.turn
         if len(data) <= SMALL and turn.is_quiet(now):
-            turn.run()
+            turn.run(now)
         else:
             turn.schedule()
+
+    def read(self, data: bytes, now: float) -> None:
+        """Bytes came in; the turn's end follows, with what others brought."""
+        try:
+            self.session.received(data, now)
             if len(data) >= READ:
                 self._pump.was_full(data)
+        except Exception:
+            self._broke(Failure())
 
     def readConnectionLost(self) -> None:
         """The peer has closed its writing side: it may still read."""

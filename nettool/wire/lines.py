@@ -59,6 +59,16 @@ class Cutter:
                 pieces.append(TOO_LONG)
         return pieces
 
+    def is_block(self, data: bytes) -> bool:
+        """Whether `feed` would give these bytes back as they are: whole lines, short enough, nothing before them."""
+        return (
+            data[-1:] == b"\n"
+            and len(data) <= self.max_line
+            and not self._rest
+            and not self._skipping
+            and b"\r" not in data
+        )
+
     def finish(self) -> bytes:
         """What is left without LF at the end of input, forgotten here; empty after a line that was told as too long."""
         rest, self._rest = bytes(self._rest), b""

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nettool.errors import ReturnReason
-from nettool.outbox.pump import CLOSE, Pump, Turn
+from nettool.outbox.pump import Pump
+from nettool.outbox.turn import CLOSE, Turn
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, DeliverySettings, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 from tests.support.sockets import PollingReactor, tcp_transport

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from nettool.outbox.pump import Turn
+from nettool.outbox.turn import Turn
 from nettool.settings import DeliverySettings, PeerSettings, Settings
 from nettool.wire import requests
 from tests.broker.model import Street
