@@ -233,6 +233,7 @@ _WHO: _Columns = {
     "name": lambda peer: peer.name or f"({peer.phase})",
     "address": lambda peer: peer.address,
     "for": lambda peer: duration(peer.connected_for),
+    "said": lambda peer: peer.received_lines,
     "topics": lambda peer: peer.topics,
     "queued": lambda peer: size(peer.queued_bytes) if peer.queued_bytes else "",
     "oldest": lambda peer: duration(peer.oldest) if peer.oldest else "",

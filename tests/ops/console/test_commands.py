@@ -53,7 +53,7 @@ def test_who_shows_everybody_by_name(desk: Desk) -> None:
     desk.node.pass_time(75)
     desk.node.connect()
     lines = desk.ask("who()").splitlines()
-    assert lines[0].split() == ["name", "address", "for", "topics", "queued", "oldest", "lagged"]
+    assert lines[0].split() == ["name", "address", "for", "said", "topics", "queued", "oldest", "lagged"]
     assert [line.split()[0] for line in lines[1:]] == ["alice", "carol", "(login)"]
     assert lines[1].split()[1].startswith("198.51.100.1:4") and "1 min 15 s" in lines[1]
     assert [peer.name for peer in eval("who()", {}, desk.names)] == ["alice", "carol", ""]
