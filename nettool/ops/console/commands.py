@@ -24,7 +24,7 @@ from nettool.service import NodeService
 from nettool.settings import Live
 
 
-class Command:
+class Command(Shown):
     """Something to call, which says so when it is not called."""
 
     def __init__(self, call: Callable[..., object]) -> None:
@@ -45,7 +45,8 @@ class Command:
         ]
         return f"{self.__name__}({', '.join(parameters)})"
 
-    def __repr__(self) -> str:
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """See `Shown`."""
         return f"{self.usage}: {self.__doc__}"
 
 

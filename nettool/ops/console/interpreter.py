@@ -238,7 +238,12 @@ class Interpreter:
             raise Leaving(status)
 
         def console_help(*about: object) -> None:
-            text = self._help_text() if not about else pydoc.render_doc(about[0], "%s", renderer=pydoc.plaintext)  # type: ignore[attr-defined]
+            if not about:
+                text = self._help_text()
+            elif isinstance(about[0], Shown):
+                text = about[0].show()
+            else:
+                text = pydoc.render_doc(about[0], "%s", renderer=pydoc.plaintext)  # type: ignore[attr-defined]
             self.write(text + "\n")
 
         return {

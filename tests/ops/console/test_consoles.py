@@ -676,3 +676,8 @@ def test_drain_and_reload_at_the_prompt(manhole: Manhole, seat: Seat) -> None:
 
 def test_the_bounds_go_together() -> None:
     assert 4 * MOST_PRINTED + 64 * 1024 <= HELD, "what a command may print fits into what waits for a terminal"
+
+
+def test_help_of_a_command_says_how_it_is_called(seat: Seat) -> None:
+    seat.type("\x0chelp(kick)\r")
+    assert "".join(seat.terminal.lines[1:3]).startswith("kick(name, within=None): Throw a peer out; it has")
