@@ -6,7 +6,8 @@ In: nothing.  Out: interfaces, each with what its implementer promises.  Never: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class IGate(Interface):
     """A reason why some senders are not being read."""
 
-    def forget(sender: ISender) -> None:
+    def forget(sender: ISender, now: float) -> None:
         """The sender has left: it waits for nothing any more."""
 
 
@@ -26,7 +27,7 @@ class ISender(Interface):
 
     name: bytes = Attribute("Its name; empty before it has one.")
 
-    def wait_for(gate: IGate) -> None:
+    def wait_for(gate: IGate, now: float) -> None:
         """Do not read on before this gate, and every other, is open."""
 
     def go_on_after(gate: IGate) -> None:
@@ -41,7 +42,7 @@ class IFlushed(Interface):
     def wake() -> None:
         """There is something to move to the transport, and there was not before."""
 
-    def flush() -> None:
+    def flush(now: float) -> None:
         """Move it now, as far as the transport takes it."""
 
 
@@ -59,6 +60,7 @@ class IReturns(Interface):
     """Where an outbox gives back what it cannot keep: the broker."""
 
     ledger: ILedger = Attribute("Where the outbox counts what it hands over and what it drops.")
+    waits: IWaits = Attribute("Where the outbox counts who is made to wait.")
 
     def give_back(batch: object, reason: ReturnReason, now: float) -> None:
         """Take back a batch of any kind: its lines go to their sender, or are counted."""
@@ -67,17 +69,26 @@ class IReturns(Interface):
 class ILedger(Interface):
     """Counts of copies.  Each copy that is accepted ends in exactly one of the others, once."""
 
-    def deliver(copies: int) -> None:
-        """They were handed to their receiver's transport."""
+    direct: Any = Attribute("The `Passage` of batches to names.")
+    topic: Any = Attribute("The `Passage` of batches to topics.")
+    passages: Sequence[Any] = Attribute("These, and that of mixed batches: by the number of their `Kind`.")
 
-    def give_back(copies: int, reason: ReturnReason) -> None:
-        """They were handed to their sender's transport."""
+    def give_back(copies: int, reason: ReturnReason, size: int) -> None:
+        """They were handed to their sender's transport, as so many bytes."""
 
-    def drop(copies: int, reason: DropReason) -> None:
+    def drop(copies: int, reason: DropReason, size: int) -> None:
         """They will not arrive anywhere."""
 
     def refuse(code: ErrorCode, lines: int = 1) -> None:
         """They were answered with an `error` and never accepted."""
+
+
+class IWaits(Interface):
+    """Counts of lanes that became full, and of senders that are made to wait; each an object with counts."""
+
+    direct: Any = Attribute("Because of lines to names.")
+    topic: Any = Attribute("Because of topic lines.")
+    own: Any = Attribute("Because of the sender's own answers.")
 
 
 class IShell(Interface):

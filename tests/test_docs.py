@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from inspect import signature
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogLevel
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.protocols.basic import LineOnlyReceiver
 
 from nettool.embed import Node
@@ -36,6 +37,7 @@ from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
 from nettool.settings import Settings
 from nettool.tap import Options, makeService
+from tests.ops.console.scene import Scene
 from tests.support.certificates import certificate_and_key, write_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,7 +141,7 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
     node.privilegedStartService()
-    assert len(node.listeners) == max(1, words.count("--listen"))
+    assert len(node.listeners) == max(1, words.count("--listen")) + words.count("--manhole")
 
 
 def configures_a_node(block: Block, tmp_path: Path) -> None:
@@ -229,6 +231,39 @@ def is_in_the_unit_file(block: Block) -> None:
     assert f"--listen={block.text.strip()}\n" in text_of("contrib/systemd/nettool.service.d/socket.conf")
 
 
+def is_asked_at_a_console(block: Block, tmp_path: Path) -> None:
+    """`ssh` with a command: what it prints is what is shown, but for the numbers."""
+    for number, asked in enumerate(re.split(r"^\$ ", block.text, flags=re.MULTILINE)):
+        if not asked:
+            continue
+        command, _, shown = asked.partition("\n")
+        *ssh, source = shlex.split(command)
+        assert ssh == ["ssh", "-p", "6022", "localhost"]
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        printed = Scene(directory).ask(source)
+        assert not shown or without_numbers(printed) == without_numbers(shown)
+        assert shown or "Traceback" not in printed
+
+
+def without_numbers(text: str) -> list[str]:
+    """The lines of a text: each number, or amount, is any, and so is the width of a column."""
+    text = re.sub(r"SHA256:[\w+/]{43}", "KEY", text)
+    return [re.sub(r"\s+", " ", re.sub(r"\d[\d,.:]*( [KM]iB| B)?", "#", line)).strip() for line in text.splitlines()]
+
+
+def is_a_line_of_the_manholes_log(block: Block, tmp_path: Path) -> None:
+    told: list[str] = []
+    see: Callable[[dict[str, Any]], None] = lambda event: told.append(str(formatEvent(event)))  # noqa: E731
+    globalLogPublisher.addObserver(see)
+    try:
+        Scene(tmp_path).ask('kick("bob")')
+    finally:
+        globalLogPublisher.removeObserver(see)
+    lines = [without_numbers(line.replace(f"{tmp_path}/", "")) for line in told]
+    assert without_numbers(block.text) in lines
+
+
 def is_a_benchmark(block: Block) -> None:
     """The benchmark's own tests run it; here it says that it has these options."""
     for line in block.text.splitlines():
@@ -255,6 +290,8 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"(json)?$", r"(\{\"time\"|\d{4}-\d\d-\d\dT)", is_written_by_the_log),
     (r"", r"systemd:", is_in_the_unit_file),
     (r"", r"python -m bench", is_a_benchmark),
+    (r"", r"(\$ )?ssh -p 6022 localhost '", is_asked_at_a_console),
+    (r"", r"manhole: ", is_a_line_of_the_manholes_log),
 ]
 
 # What no test of its own holds, by its first words.
@@ -263,6 +300,8 @@ NOT_RUN = {
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
     "journalctl ": "needs a journal; the fields that it names are those of the page's example",
+    "ssh-keygen -t ed25519": "asks where to; tests/real/test_manhole.py makes such keys",
+    "cat ~/.ssh/": "is of one's own home",
     "   alice's socket": "a picture; the steps that it names are run",
 }
 
@@ -282,7 +321,7 @@ def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypa
     check = held(block)
     if check is not None:
         monkeypatch.chdir(tmp_path)
-        check(block, tmp_path) if check in (starts_a_node, configures_a_node) else check(block)
+        check(block, tmp_path) if "tmp_path" in signature(check).parameters else check(block)
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:

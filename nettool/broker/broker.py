@@ -16,7 +16,9 @@ from nettool.broker.ledger import Ledger, LedgerSnapshot
 from nettool.broker.routing import Routing
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import IReturns
-from nettool.outbox.batch import Batch, Kind, tell_apart
+from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.gates import Waits
+from nettool.outbox.passage import taken_apart
 from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken
 from nettool.wire.names import is_topic
 from nettool.wire.replies import direct_prefix
@@ -60,6 +62,7 @@ class Broker:
     def __init__(self, live: Live) -> None:
         self._live = live
         self.ledger = Ledger()
+        self.waits = Waits()
         self.directory = Directory()
         self.routing = Routing(self.directory, self.ledger, live)
         self._holders: dict[bytes, IPeer] = {}
@@ -174,22 +177,24 @@ class Broker:
     def give_back(self, batch: object, reason: ReturnReason, now: float) -> None:
         """See `IReturns`: the only place where it is decided what becomes of a batch that cannot be delivered."""
         assert isinstance(batch, Batch)
-        shutdown = reason is ReturnReason.SHUTDOWN
+        shutdown, size = reason is ReturnReason.SHUTDOWN, len(batch.data)
         match batch.kind:
             case Kind.MIXED:
-                for part in tell_apart(batch):
+                for part in taken_apart(batch, self.ledger.passages):
                     self.give_back(part, reason, now)
             case Kind.DIRECT:
+                self.ledger.direct.given_up += batch.lines
                 self._return(batch, reason, now)
             case Kind.TOPIC:
-                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.HEARER_GONE)
+                self.ledger.topic.given_up += batch.lines
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.HEARER_GONE, size)
             case Kind.RETURNED:
-                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE)
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE, size)
 
     def _return(self, batch: Batch, reason: ReturnReason, now: float) -> None:
         sender = None if batch.sender is None else self.directory.names.get(batch.sender.name)
         if sender is None or sender is not batch.sender:
-            self.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            self.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
             return
         old = direct_prefix(sender.name)
         new = b"returned %b %b: " % (batch.address, reason.value)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from nettool.errors import DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import ILedger
+from nettool.outbox.passage import Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +57,48 @@ class Ledger:
     Invariant: at every moment outside a call of the broker, accepted = delivered + returned + dropped + queued.
     """
 
-    __slots__ = ("accepted", "delivered", "dropped", "refused", "returned")
+    __slots__ = (
+        "direct",
+        "dropped",
+        "dropped_bytes",
+        "mixed",
+        "passages",
+        "refused",
+        "returned",
+        "returned_bytes",
+        "topic",
+    )
 
     def __init__(self) -> None:
-        self.accepted = 0  # by routing, batch by batch
-        self.delivered = 0
+        self.direct, self.topic, self.mixed = Passage(), Passage(), Passage()
+        self.passages = (self.direct, self.topic, self.mixed)
+        """By `Kind`.  What is accepted is counted here by routing, what is delivered by outboxes, batch by batch."""
         self.returned: dict[ReturnReason, int] = {}
+        self.returned_bytes: dict[ReturnReason, int] = {}
         self.dropped: dict[DropReason, int] = {}
+        self.dropped_bytes: dict[DropReason, int] = {}
         self.refused: dict[ErrorCode, int] = {}
 
-    def deliver(self, copies: int) -> None:
-        """See `ILedger`."""
-        self.delivered += copies
+    @property
+    def accepted(self) -> int:
+        """Copies that were put into outboxes."""
+        return self.direct.accepted + self.topic.accepted + self.mixed.accepted
 
-    def give_back(self, copies: int, reason: ReturnReason) -> None:
+    @property
+    def delivered(self) -> int:
+        """Copies that were handed to their receiver's transport."""
+        return self.direct.delivered + self.topic.delivered + self.mixed.delivered
+
+    def give_back(self, copies: int, reason: ReturnReason, size: int) -> None:
         """See `ILedger`."""
         self.returned[reason] = self.returned.get(reason, 0) + copies
+        self.returned_bytes[reason] = self.returned_bytes.get(reason, 0) + size
 
-    def drop(self, copies: int, reason: DropReason) -> None:
+    def drop(self, copies: int, reason: DropReason, size: int) -> None:
         """See `ILedger`."""
         if copies:
             self.dropped[reason] = self.dropped.get(reason, 0) + copies
+            self.dropped_bytes[reason] = self.dropped_bytes.get(reason, 0) + size
 
     def refuse(self, code: ErrorCode, lines: int = 1) -> None:
         """See `ILedger`."""

@@ -160,8 +160,8 @@ class Outgoing:
         """See `IFlushed`: a connection's id is the program's own, and in no log."""
         return ""
 
-    def flush(self) -> None:
-        """See `IFlushed`."""
+    def flush(self, now: float = 0.0) -> None:
+        """See `IFlushed`; nothing here is measured by the time."""
         wire = self._wire
         while self.queue and not wire.blocked:
             if self.held <= CHUNK:

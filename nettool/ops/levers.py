@@ -12,7 +12,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from nettool.broker.directory import IMember
-from nettool.errors import CloseReason, DropReason, ReturnReason
+from nettool.errors import CloseReason, DropReason, ReturnReason, SettingError
 from nettool.interfaces import IGate
 from nettool.ops.tables import Report, duration, listed, number, printable, size
 from nettool.ops.tail import Tail
@@ -34,7 +34,7 @@ class Levers:
         self, node: NodeService, *, drain: Callable[[], object], reload: Callable[[], str] | None = None
     ) -> None:
         """`drain`: begin the end of the process, or of whatever the node is part of.  `reload`: read the configuration
-        again, and say what has changed; nothing where there is no configuration."""
+        again, and say what has changed, or `SettingError`; nothing where there is no configuration."""
         self._node = node
         self._drain = drain
         self._reload = reload
@@ -90,7 +90,10 @@ class Levers:
         """Read the configuration again; what has changed."""
         if self._reload is None:
             raise LeverError("this node has no configuration that could be read again")
-        return Report(printable(self._reload()))
+        try:
+            return Report(printable(self._reload()))
+        except SettingError as error:
+            raise LeverError(printable(f"nothing was changed: {error}")) from None
 
     def _session(self, name: str) -> Session:
         """The session that holds a name, leaving or not."""
@@ -148,7 +151,7 @@ class _Speaker:
         node.peers.turn.schedule()
         return list(dict.fromkeys(answers.decode("utf-8", "backslashreplace").splitlines()))
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`."""
         self.waits_for.add(gate)
 

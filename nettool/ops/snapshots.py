@@ -17,7 +17,7 @@ from typing import Any
 from nettool import __version__
 from nettool.broker.ledger import LedgerSnapshot
 from nettool.interfaces import ISender
-from nettool.outbox.facts import OutboxSnapshot, Waiter, gates_of
+from nettool.outbox.facts import Waiter, full_for, gates_of
 from nettool.peers.protocol import PeerProtocol
 from nettool.peers.session import Phase
 from nettool.service import NodeService
@@ -41,6 +41,9 @@ class Peer:
     connected_for: float
     topics: int
     """How many it hears."""
+    received_lines: int
+    """Lines that it has sent, but for empty ones; the parts of a list longer than 16 KiB count each."""
+    received_bytes: int
     queued_lines: int
     queued_bytes: int
     """Data, and a charge for each batch: what the bound counts."""
@@ -334,8 +337,7 @@ def _paused(node: NodeService) -> _Paused:
 
 
 def _peer(node: NodeService, connection: PeerProtocol, now: float, paused: _Paused) -> Peer:
-    session = connection.session
-    queued: OutboxSnapshot = session.outbox.snapshot(now)
+    session, outbox = connection.session, connection.session.outbox
     since, whom = paused.get(session, (now, ()))
     return Peer(
         name=_text(session.name),
@@ -345,13 +347,15 @@ def _peer(node: NodeService, connection: PeerProtocol, now: float, paused: _Paus
         connected_at=connection.connected_at,
         connected_for=now - connection.connected_at,
         topics=len(session.topics or ()),
-        queued_lines=queued.lines,
-        queued_bytes=queued.held_bytes,
-        oldest=queued.oldest,
-        full_for=queued.full_for,
+        received_lines=session.received_lines,
+        received_bytes=session.received_bytes,
+        queued_lines=outbox.queued(),
+        queued_bytes=outbox.held(),
+        oldest=outbox.oldest(now),
+        full_for=full_for(outbox.full_since, now),
         paused_for=now - since,
         paused_by=tuple(whom),
-        lagged=session.outbox.lagged,
+        lagged=outbox.lagged,
     )
 
 

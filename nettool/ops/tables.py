@@ -42,7 +42,18 @@ class Report(str):
         return str(self)
 
 
-class Table(Sequence[Row], Generic[Row]):
+class Shown:
+    """Something that a prompt shows in as much room as there is."""
+
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """As text without a line end: at most so many rows, and lines of at most so many columns, if that is said."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.show()
+
+
+class Table(Shown, Sequence[Row], Generic[Row]):
     """Rows, and how they print: aligned, numbers to the right.
 
     It is a sequence of the rows themselves: `[peer.name for peer in who() if peer.queued_bytes]`.
@@ -51,7 +62,7 @@ class Table(Sequence[Row], Generic[Row]):
     def __init__(
         self, columns: Mapping[str, Callable[[Row], object]], rows: Sequence[Row], nothing: str = "nothing"
     ) -> None:
-        """`columns`: what is shown of a row below each heading.  `nothing`: what is shown if there are no rows."""
+        """`columns`: what is shown of a row below each heading, if any has one.  `nothing`: what is shown for none."""
         self._columns = columns
         self._rows = list(rows)
         self._nothing = nothing
@@ -68,17 +79,15 @@ class Table(Sequence[Row], Generic[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __repr__(self) -> str:
-        return self.show()
-
     def show(self, most: int | None = None, width: int | None = None) -> str:
-        """As text without a line end: at most so many rows, and lines of at most so many columns, if that is said."""
+        """See `Shown`."""
         if not self._rows:
             return self._nothing
         shown = self._rows[:most]
         cells = [[_cell(value(row)) for value in self._columns.values()] for row in shown]
         right = [all(_is_number(value(row)) for row in shown) for value in self._columns.values()]
-        table = [list(self._columns), *cells]
+        headings = list(self._columns)
+        table = [headings, *cells] if "".join(headings).strip() else cells
         widths = [max(columns_of(row[at]) for row in table) for at in range(len(self._columns))]
         lines = [cut("  ".join(_aligned(row, widths, right)).rstrip(), width) for row in table]
         if len(shown) < len(self._rows):

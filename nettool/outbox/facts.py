@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from nettool.outbox.backlog import Backlog, Lane
+from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch
 from nettool.outbox.gates import Gate
-from nettool.outbox.losses import LossReport
+from nettool.outbox.lane import Lane
 
 
 class LaneName(StrEnum):
@@ -105,8 +105,8 @@ def held_by(batches: Iterable[Batch]) -> int:
 
 
 def oldest_in(batches: Iterable[Batch], now: float) -> float:
-    """Age in seconds of the oldest; what only tells of losses has none."""
-    return max((now - batch.at for batch in batches if not isinstance(batch, LossReport)), default=0.0)
+    """Age in seconds of the oldest."""
+    return max((now - batch.at for batch in batches), default=0.0)
 
 
 def lanes_of(backlog: Backlog, direct_patience: float, topic_patience: float, now: float) -> tuple[LaneSnapshot, ...]:

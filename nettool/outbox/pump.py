@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.interfaces import IPump
+from nettool.outbox.passage import Transfer
 from nettool.outbox.queue import Outbox
 from nettool.outbox.sink import Sink
 from nettool.outbox.turn import Turn
@@ -50,6 +51,7 @@ class Pump:
         "_moved_at",
         "_sink",
         "_timer",
+        "_transfer",
         "_turn",
         "_waiting",
         "half_closes",
@@ -88,6 +90,7 @@ class Pump:
         self._moved_at = 0.0
         self._closing_since = 0.0
         self._timer: IDelayedCall | None = None
+        self._transfer: Transfer | None = None
         outbox.pump = self
 
     def start(self, transport: ITransport) -> None:
@@ -97,7 +100,7 @@ class Pump:
         self._moved_at = self._clock.seconds()
         sink.register(self)
         self.outbox.unblock()
-        self.flush()
+        self.flush(self._moved_at)
 
     def was_full(self, data: bytes) -> None:
         """A read took all that it was let: the next ones are as large as suits such lines."""
@@ -118,12 +121,15 @@ class Pump:
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
-        self._moved_at = self._clock.seconds()
+        self._moved_at = now = self._clock.seconds()
+        if self._transfer is not None:
+            transfer, self._transfer = self._transfer, None
+            transfer.taken(now)
         if self._sink is None or self._failed or self.outbox.closed is not None:
             return
         self.outbox.unblock()
-        self.flush()
-        self.outbox.made_room()
+        self.flush(now)
+        self.outbox.made_room(now)
 
     def stopProducing(self) -> None:
         """The transport is gone; its protocol hears of it by `connectionLost`."""
@@ -139,15 +145,21 @@ class Pump:
         """See `IPump`."""
         self._turn.add(self)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """See `IPump`.  A fault here is this connection's, never that of whoever sent to it."""
-        outbox = self.outbox
+        outbox, chunk = self.outbox, None
         try:
             while not outbox.blocked:
-                chunk = outbox.take()
+                chunk = outbox.take(now)
                 if chunk is None:
                     break
                 self._sink.write(chunk)
+                if not outbox.ready and outbox.backlog is None and outbox.part is None:
+                    break
+            if chunk is not None:
+                if outbox.blocked:
+                    self._begin_transfer(len(chunk), now)
+                outbox.handed = ()
         except Exception:
             self._fail()
         if self._waiting is not None and not outbox.blocked:
@@ -157,6 +169,16 @@ class Pump:
                     call()
                 except Exception:
                     self._fail()
+
+    def _begin_transfer(self, size: int, now: float) -> None:
+        """The transport has not taken the last chunk yet, and will say so when it has."""
+        if self._transfer is None:  # else it has resumed us within our own write, and was handed more
+            self._transfer = self.outbox.begin_transfer(size, now)
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """What the transport was handed and has not taken yet, as far as it tells."""
+        return self._transfer
 
     def _fail(self) -> None:
         """End the connection in the next turn: what was half written must not be followed by anything."""
@@ -252,6 +274,9 @@ class Pump:
             self._timer.cancel()
         self._timer = None
         self._waiting = None
+        if self._transfer is not None:
+            self._transfer.lost()
+            self._transfer = None
         if not self.outbox.blocked:
             self.outbox.block()
         sink, self._sink = self._sink, None

@@ -65,19 +65,25 @@ class Turn:
         since, self._last_read = now - self._last_read, now
         return since > CLOSE and not self._scheduled
 
-    def run(self) -> None:
-        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it."""
+    def run(self, now: float | None = None) -> None:
+        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it.
+
+        Whoever has just read the clock gives the time: up to it, what is flushed is counted as having waited.
+        """
+        if now is None and self._pumps:
+            now = self._clock.seconds()
         while self._pumps:
+            assert now is not None
             pumps, self._pumps = self._pumps, []
             for pump in pumps:
                 try:
-                    pump.flush()
+                    pump.flush(now)
                 except Exception:
                     self._log.failure("the flush for {name!r} failed", event="flush-failed", name=pump.who)
 
-    def end_round(self) -> bool:
+    def end_round(self, now: float) -> bool:
         """Flush what a round of reads has brought; whether nothing is put off until the reactor's own turn ends."""
-        self.run()
+        self.run(now)
         return not self._scheduled
 
     def _end(self) -> None:

@@ -71,7 +71,7 @@ class PeerFactory(Factory):
         """Apart: a storm of those that never log in must not make the node forget why bob went."""
         self.faults = 0
         self._admitted = 0
-        self.stopping = Gate()
+        self.stopping = Gate(broker.waits.drain)
         """Shut for all that have logged in, from the beginning of a drain on."""
         self.draining = False
         self._unflushed: set[PeerProtocol] = set()

@@ -103,7 +103,7 @@ class PeerProtocol(Protocol):
         self.read(data, now)
         turn = self.factory.turn
         if len(data) <= SMALL and turn.is_quiet(now):
-            turn.run()
+            turn.run(now)
         else:
             turn.schedule()
 

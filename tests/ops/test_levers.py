@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nettool.errors import CloseReason, DropReason
+from nettool.errors import CloseReason, DropReason, SettingError
 from nettool.ops.levers import LeverError, Levers
 from nettool.peers.session import Phase
 from nettool.settings import READ
@@ -191,6 +191,16 @@ def test_drain_and_reload_are_the_processs_own() -> None:
     assert levers.drain() == "node1 drains, for at most 10 s, and ends"
     assert levers.reload() == r"max-line: 64KiB -> \x1b[31m"
     assert done == ["drain"]
+
+
+def test_a_configuration_that_cannot_be_used_is_told_in_a_line() -> None:
+    def reload() -> str:
+        raise SettingError("max-line: expected 64 bytes to 16MiB, not \x1b")
+
+    levers = Levers(SeenNode().start().service, drain=lambda: None, reload=reload)
+    with pytest.raises(LeverError) as raised:
+        levers.reload()
+    assert str(raised.value) == r"nothing was changed: max-line: expected 64 bytes to 16MiB, not \x1b"
 
 
 def test_what_drains_is_not_drained_again() -> None:

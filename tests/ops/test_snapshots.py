@@ -145,6 +145,7 @@ def test_peers_say_who_they_are_since_when_and_in_which_phase() -> None:
     peer, stranger = snapshots.peers(node.service)
     assert (peer.name, peer.node, peer.phase, peer.topics) == ("alice", "node1", "ready", 2)
     assert (peer.connected_at, peer.connected_for) == (50.0, 5.0)
+    assert (peer.received_lines, peer.received_bytes) == (2, len(b"alice\n/join #a, #b\n"))
     assert (peer.queued_lines, peer.queued_bytes, peer.oldest, peer.full_for, peer.paused_for) == (0, 0, 0.0, 0.0, 0.0)
     assert (stranger.name, stranger.phase, stranger.connected_for) == ("", "login", 0.0)
 
@@ -280,6 +281,21 @@ def test_the_list_is_bounded_and_those_without_a_name_push_out_nobody_who_had_on
     closed = snapshots.closed(node.service)
     assert len(closed) == REMEMBERED + 1
     assert [gone for gone in closed if gone.name] == [closed[-1]]
+
+
+# --- what is received
+
+
+def test_lines_are_counted_as_they_are_received_whatever_becomes_of_them() -> None:
+    node = SeenNode().start()
+    alice, _ = node.peers(b"alice", b"bob")
+    alice.say(b"bob: one", b"", b"#nobody: two", b"no colon", b"x" * 20000, b"dave: three", b"/ping", b"\r")
+    assert by_name(node)["alice"].received_lines == 1 + 6
+    alice.say(*[b"bob: many"] * 100)
+    alice.say(*[b"bob: many", b"#nobody: many"] * 100)
+    alice.send(b"bob: half a")
+    alice.say(b" line")
+    assert by_name(node)["alice"].received_lines == 7 + 100 + 200 + 1
 
 
 # --- addresses

@@ -87,6 +87,10 @@ def test_a_wide_table_is_cut_at_the_terminals_edge() -> None:
     assert Table(COLUMNS, FRUIT).show(width=16).splitlines()[1] == "apple        ..."
 
 
+def test_without_headings_there_is_no_line_for_them() -> None:
+    assert repr(Table({"": lambda row: row[0], " ": lambda row: row[1]}, [("a", 1), ("bc", 2)])) == "a   1\nbc  2"
+
+
 def test_true_is_no_number() -> None:
     assert repr(Table({"yes": lambda row: row}, [True])).splitlines() == ["yes", "True"]
 

@@ -280,6 +280,23 @@ def test_a_console_whose_client_is_stopped_does_not_hold_up_a_drain(place: Place
         assert place.street.node.wait() == 0
 
 
+def test_new_keys_in_the_middle_of_output_and_no_compression(place: Place) -> None:
+    """The client wants new keys after each 64 KiB, and would like zlib."""
+    done = place.ssh.run("-C", "-o", "RekeyLimit=64K", "localhost", "'x' * 900_000")
+    assert (done.returncode, done.stdout) == (0, b"'" + b"x" * 900_000 + b"'\n")
+
+
+def test_several_consoles_on_one_connection(place: Place, tmp_path: Path) -> None:
+    shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/shared", "-o", "ControlPersist=yes"]
+    for number in range(3):
+        # What stays in the background must not keep our pipes.
+        quiet = ["-E", os.devnull] if number == 0 else []
+        done = place.ssh.run(*quiet, *shared, "localhost", f"{number} * 2")
+        assert done.stdout == b"%d\n" % (number * 2)
+    assert len([line for line in place.street.node.out if "came in" in line]) == 1
+    assert place.ssh.run(*shared, "-O", "exit", "localhost").returncode == 0
+
+
 # --- what harms nothing
 
 

@@ -17,14 +17,14 @@ from nettool import __version__
 from nettool.ops import snapshots
 from nettool.ops.console.words import why_in_words
 from nettool.ops.levers import LeverError, Levers
-from nettool.ops.tables import Report, Table, duration, number, printable, size
+from nettool.ops.tables import Report, Shown, Table, duration, number, printable, size
 from nettool.ops.tail import Tail
 from nettool.peers.session import Session
 from nettool.service import NodeService
 from nettool.settings import Live
 
 
-class Command:
+class Command(Shown):
     """Something to call, which says so when it is not called."""
 
     def __init__(self, call: Callable[..., object]) -> None:
@@ -45,7 +45,8 @@ class Command:
         ]
         return f"{self.__name__}({', '.join(parameters)})"
 
-    def __repr__(self) -> str:
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """See `Shown`."""
         return f"{self.usage}: {self.__doc__}"
 
 
@@ -90,12 +91,12 @@ class Commands:
         return Table(_WHO, sorted(peers, key=lambda peer: (not peer.name, peer.name)), "nobody is here")
 
     def queues(self) -> Table[snapshots.Peer]:
-        """Who has something queued, the most first; why("name") says more."""
+        """Who has something queued, the most first."""
         peers = [peer for peer in snapshots.peers(self._node) if peer.queued_bytes or peer.paused_for]
         return Table(_QUEUES, sorted(peers, key=lambda peer: -peer.queued_bytes), "nothing is queued")
 
     def why(self, name: str) -> Report:
-        """Why a peer gets its lines late: what is queued, who fills it, who waits for it, what happens next."""
+        """Why a peer gets its lines late, and what happens next."""
         why = snapshots.why(self._node, name)
         if why is None:
             raise LeverError(printable(f"no-such-peer: {name}; closed() lists those who have gone"))
@@ -108,15 +109,15 @@ class Commands:
         return Table(_CLOSED_NAME | ago | _CLOSED, snapshots.closed(self._node), "nobody has gone")
 
     def stats(self) -> Table[tuple[str, str]]:
-        """The node as a whole: connections, queues, the ledger's counts."""
+        """The node as a whole, with the ledger."""
         return Table({"": lambda row: row[0], " ": lambda row: row[1]}, list(_facts(snapshots.stats(self._node))))
 
     def kick(self, name: str, within: float | None = None) -> Report:
-        """Throw a peer out; it has `within` seconds (drain-timeout) to take what is queued for it."""
+        """Throw a peer out; it has drain-timeout for what is queued."""
         return self._levers.kick(name, within)
 
     def say(self, address: str, text: str) -> Report:
-        """Send text to a topic or a name, as a sender that no peer can be: @ and the node's name."""
+        """Send text to a topic or a name, as @ and the node's name."""
         return self._levers.say(address, text)
 
     def tail(self, name: str) -> Tail:
@@ -135,21 +136,24 @@ class Commands:
 _COMMANDS = ("who", "queues", "why", "tail", "closed", "stats", "say", "kick", "reload", "drain")
 
 _MORE = """
-  node, broker, peers, topics, links, config    the node itself: peers["bob"], topics["#news"], config
-  help(anything)                                what Python knows of it
+  node, broker, links, config    the node itself, and the settings in force
+  peers["bob"], topics["#news"]  sessions, and names of hearers
+  help(anything)                 what Python knows of it
 
-Everything else is Python, and runs in the node: while it runs nothing else does. A loop without an end stops
-the node for good, a long one for as long as it takes. What is raised harms nothing. Results of Deferreds and
-coroutines are shown when they come; `await` works. Tab completes, also names within quotes. Ctrl-D leaves."""
+Everything else is Python, and runs in the node: while it runs nothing else
+does. A loop without an end stops the node for good, a long one for as long as
+it takes. What is raised harms nothing. Results of Deferreds and coroutines are
+shown when they come; `await` works. Tab completes, also names within quotes.
+Ctrl-D leaves."""
 
 
 # Views that are as the node is when they are looked at
 
 
-class Peers(Mapping[str, Session]):
+class Peers(Shown, Mapping[str, Session]):
     """Sessions by name, as they are now."""
 
-    def __init__(self, node: NodeService, who: Callable[[], object]) -> None:
+    def __init__(self, node: NodeService, who: Callable[[], Shown]) -> None:
         self._names = node.broker.directory.names
         self._who = who
 
@@ -162,11 +166,12 @@ class Peers(Mapping[str, Session]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def __repr__(self) -> str:
-        return repr(self._who())
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """See `Shown`."""
+        return self._who().show(most, width)
 
 
-class Topics(Mapping[str, list[str]]):
+class Topics(Shown, Mapping[str, list[str]]):
     """Names of hearers by topic, as they are now."""
 
     def __init__(self, node: NodeService) -> None:
@@ -184,9 +189,10 @@ class Topics(Mapping[str, list[str]]):
     def __len__(self) -> int:
         return len(self._node.broker.directory.topics)
 
-    def __repr__(self) -> str:
-        columns = {"topic": lambda topic: topic.name, "hearers": lambda topic: topic.hearers}
-        return repr(Table(columns, snapshots.topics(self._node), "nobody hears any topic"))
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """See `Shown`."""
+        columns: _Columns = {"topic": lambda topic: topic.name, "hearers": lambda topic: topic.hearers}
+        return Table(columns, snapshots.topics(self._node), "nobody hears any topic").show(most, width)
 
 
 class Config:
@@ -228,6 +234,7 @@ _WHO: _Columns = {
     "name": lambda peer: peer.name or f"({peer.phase})",
     "address": lambda peer: peer.address,
     "for": lambda peer: duration(peer.connected_for),
+    "said": lambda peer: peer.received_lines,
     "topics": lambda peer: peer.topics,
     "queued": lambda peer: size(peer.queued_bytes) if peer.queued_bytes else "",
     "oldest": lambda peer: duration(peer.oldest) if peer.oldest else "",

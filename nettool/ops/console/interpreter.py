@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from nettool.ops.levers import LeverError
-from nettool.ops.tables import Report, Table, printable, size
+from nettool.ops.tables import Report, Shown, printable, size
 from nettool.ops.tail import Tail
 
 MOST_PRINTED = 1024 * 1024
@@ -181,7 +181,7 @@ class Interpreter:
             self.write(self._text(value) + "\n")
 
     def _text(self, value: object) -> str:
-        if isinstance(value, Table):
+        if isinstance(value, Shown):
             return value.show(self._paper.most_rows, self._paper.width)
         if isinstance(value, str | bytes | bytearray) and not isinstance(value, Report) and len(value) > MOST_PRINTED:
             return repr(value[:MOST_PRINTED])  # which is longer, so that it is cut, and nobody makes the whole of it
@@ -238,7 +238,12 @@ class Interpreter:
             raise Leaving(status)
 
         def console_help(*about: object) -> None:
-            text = self._help_text() if not about else pydoc.render_doc(about[0], "%s", renderer=pydoc.plaintext)  # type: ignore[attr-defined]
+            if not about:
+                text = self._help_text()
+            elif isinstance(about[0], Shown):
+                text = about[0].show()
+            else:
+                text = pydoc.render_doc(about[0], "%s", renderer=pydoc.plaintext)  # type: ignore[attr-defined]
             self.write(text + "\n")
 
         return {

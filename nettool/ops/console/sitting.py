@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from nettool.ops.console.commands import Commands
 from nettool.ops.console.interpreter import Interpreter
+from nettool.ops.tables import printable
 from nettool.ops.tail import Tail
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Console:
         if lines:
             self.write("\n".join(lines) + "\n")
         elif over:
-            self._stop_tail(f"[{tail.name} has gone]\n")
+            self._stop_tail(f"[{printable(tail.name, keep='')} has gone]\n")
 
     def _stop_tail(self, why: str) -> None:
         tail, self._tail = self._tail, None

@@ -214,8 +214,9 @@ class ConsoleTransport(SSHServerTransport):
         self._exchanges = True
         super().ssh_KEXINIT(packet)
 
-    def _newKeys(self) -> None:
-        super()._newKeys()
+    def ssh_NEWKEYS(self, packet: bytes) -> None:
+        """The client has new keys, and so have we."""
+        super().ssh_NEWKEYS(packet)
         self._exchanges = False
         self.keyed = self.sessionID is not None  # a client may say that it has new keys when there are none
         self._go_on()

@@ -7,8 +7,9 @@ Never: a look at the node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf, isinf
+from typing import Any
 
 from nettool.ops.snapshots import DRAIN, Lane, Peer, Why
 from nettool.ops.tables import Table, duration, listed, number, printable, size
@@ -16,6 +17,8 @@ from nettool.settings import DeliverySettings, TopicOverflow
 
 MOST = 20
 """Senders that are listed."""
+
+_Columns = dict[str, Callable[[Any], object]]
 
 _KINDS = {"direct": "lines to its name", "topic": "topic lines", "own": "its own answers"}
 
@@ -41,12 +44,17 @@ def _sentences(why: Why, delivery: DeliverySettings) -> Iterator[str]:
         yield from _lane(why, lane, delivery)
     if why.fillers:
         yield "Who fills it:"
-        rows = {"  ": lambda _: "", "from": lambda f: f.name, "lines": lambda f: f.lines, "bytes": lambda f: f.bytes}
-        yield Table(rows, why.fillers).show(MOST)
+        columns: _Columns = {
+            "  ": lambda filler: "",
+            "from": lambda filler: filler.name,
+            "lines": lambda filler: filler.lines,
+            "size": lambda filler: size(filler.bytes),
+        }
+        yield Table(columns, why.fillers).show(MOST)
     if why.waiting:
         yield "Who is not read because of it:"
         columns = {
-            "  ": lambda _: "",
+            "  ": lambda waiting: "",
             "name": lambda waiting: "itself" if waiting.name == peer.name else waiting.name,
             "for": lambda waiting: duration(waiting.seconds),
             "with": lambda waiting: _KINDS[waiting.lane],
@@ -64,17 +72,15 @@ def _lane(why: Why, lane: Lane, delivery: DeliverySettings) -> Iterator[str]:
         if lane.held_bytes:
             yield f"Of {_KINDS[lane.lane]}, {_of_bound(lane, why.bound)} are held: not full, so nobody waits for them."
         return
-    until = f"until less than {size(why.low_water)} is held"
-    yield f"Of {_KINDS[lane.lane]}, {_of_bound(lane, why.bound)} are held: full for {duration(lane.full_for)}."
+    held, full, low = _of_bound(lane, why.bound), duration(lane.full_for), size(why.low_water)
+    yield f"Of {_KINDS[lane.lane]}, {held} are held: full for {full}, and until it is under {low}."
     if lane.patience_left is not None and isinf(lane.patience_left):
-        yield f"  Senders wait {until}: {lane.lane}-patience is forever."
+        yield f"  Senders wait for as long as that takes: {lane.lane}-patience is forever."
     elif lane.patience_left is not None:
-        yield (
-            f"  Senders wait for {duration(lane.patience_left)} more ({lane.lane}-patience is "
-            f"{duration(lane.patience)}), then {_after(lane, delivery)}, {until}."
-        )
+        left, patience = duration(lane.patience_left), duration(lane.patience)
+        yield f"  Senders wait for {left} more ({lane.lane}-patience is {patience}), then {_after(lane, delivery)}."
     else:
-        yield f"  {lane.lane}-patience, {duration(lane.patience)}, is over: {_after(lane, delivery)}, {until}."
+        yield f"  {lane.lane}-patience, {duration(lane.patience)}, is over: {_after(lane, delivery)}."
 
 
 def _of_bound(lane: Lane, bound: int) -> str:

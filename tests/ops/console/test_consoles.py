@@ -181,6 +181,13 @@ def test_a_statement_of_few_but_long_lines_has_a_bound_too(manhole: Manhole) -> 
     assert b"a statement has at most" in said
 
 
+def test_long_tables_and_views_are_cut_to_the_prompts_terminal(seat: Seat, manhole: Manhole) -> None:
+    manhole.peers(*(b"peer%d" % number for number in range(150)))
+    for source in ("who()", "peers"):
+        assert seat.type(f"\x0c{source}\r")[-2:] == ["... and 50 more", ">>>"]
+    assert len(manhole.ssh().run("peers").output.splitlines()) == 151
+
+
 # --- what comes later
 
 
@@ -669,3 +676,8 @@ def test_drain_and_reload_at_the_prompt(manhole: Manhole, seat: Seat) -> None:
 
 def test_the_bounds_go_together() -> None:
     assert 4 * MOST_PRINTED + 64 * 1024 <= HELD, "what a command may print fits into what waits for a terminal"
+
+
+def test_help_of_a_command_says_how_it_is_called(seat: Seat) -> None:
+    seat.type("\x0chelp(kick)\r")
+    assert "".join(seat.terminal.lines[1:3]).startswith("kick(name, within=None): Throw a peer out; it has")

@@ -50,7 +50,7 @@ def test_listeners_come_and_go_and_consoles_stay(manhole: Manhole) -> None:
 
 
 def test_a_node_without_a_manhole_does_not_import_conch() -> None:
-    """It takes half a second, and installs the process's reactor."""
+    """That takes a tenth of a second, and installs the process's reactor."""
     code = "import sys, nettool.tap, nettool.embed, nettool.ops.levers, nettool.ops.snapshots; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
