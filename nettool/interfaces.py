@@ -37,6 +37,8 @@ class ISender(Interface):
 class IPump(Interface):
     """What moves an outbox's lines to a transport."""
 
+    transfer: Any = Attribute("The `Transfer` of what the transport was handed and has not taken yet; or nothing.")
+
     def wake() -> None:
         """There is something to move, and there was not before."""
 
