@@ -39,6 +39,8 @@ class IFlushed(Interface):
 
     who: str = Attribute("Whose it is, for a log: a peer's name, or nothing.")
 
+    transfer: Any = Attribute("The `Transfer` of what the transport was handed and has not taken yet; or nothing.")
+
     def wake() -> None:
         """There is something to move to the transport, and there was not before."""
 

@@ -4,26 +4,47 @@ What an operator sees: copied, plain data about a node at one moment.
 In: a node.  Out: frozen values, as the console prints them and `/api` sends them.  Never: a change; anything that keeps
 a peer alive; bytes: names and topics are text here.
 
-Times are seconds: `..._at` of the node's clock (in a process, since 1970), others lengths of time.  A peer whose outbox
-is empty costs a look at it, so that ten thousand idle ones can be looked at while lines flow.
+Times are seconds: `..._at` of the node's clock (in a process, since 1970), others lengths of time.  Only `why` walks
+what is queued, of one peer; all others cost the same for each peer, whatever is queued for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from math import inf
+from operator import itemgetter
+from typing import Any, TypeVar
 
-from nettool import __version__
-from nettool.broker.ledger import LedgerSnapshot
-from nettool.interfaces import ISender
-from nettool.outbox.facts import Waiter, full_for, gates_of
+from nettool.ops.totals import DRAIN, Paused, Stats, Waits, Walk, state, stats, text
+from nettool.outbox.facts import Waiter, full_for
+from nettool.peers.factory import ClosedConnection
 from nettool.peers.protocol import PeerProtocol
 from nettool.peers.session import Phase
 from nettool.service import NodeService
 
-DRAIN = "(drain)"
-"""Stands in `paused_by` for the node itself, which reads nobody any more: no name has brackets."""
+__all__ = [
+    "DRAIN",
+    "Closed",
+    "Filler",
+    "Lane",
+    "Link",
+    "Peer",
+    "Stats",
+    "Topic",
+    "Waiting",
+    "Waits",
+    "Why",
+    "address_text",
+    "closed",
+    "links",
+    "peers",
+    "state",
+    "stats",
+    "topics",
+    "why",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +57,7 @@ class Peer:
     address: str
     """`127.0.0.1:50112`, or what else its transport calls it."""
     phase: str
-    """login, waiting (for its name), ready, leaving."""
+    """login, waiting (for its name), ready, leaving, gone (closed to lines, while its socket lingers)."""
     connected_at: float
     connected_for: float
     topics: int
@@ -90,41 +111,6 @@ class Link:
     node: str
     state: str
     queued_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """The node as a whole."""
-
-    version: str
-    node: str
-    state: str
-    """starting, running, draining."""
-    listening: tuple[str, ...]
-    now: float
-    """The node's clock."""
-    connections: int
-    """Logged in or not."""
-    peers: int
-    """Those that can be written to."""
-    phases: dict[str, int]
-    """Connections by phase."""
-    topics: int
-    ledger: LedgerSnapshot
-    queued_bytes: int
-    """In all outboxes, with a charge for each batch."""
-    largest_queued_bytes: int
-    """In the one that holds most."""
-    largest: str
-    """Whose that is; empty if nothing is queued."""
-    full: int
-    """Outboxes that are full."""
-    paused: int
-    """Peers that are not read because of others, or their own answers."""
-    closed: dict[str, int]
-    """Connections that have closed, by reason."""
-    faults: int
-    """Exceptions in sessions: faults of the node's, logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,72 +173,16 @@ class Why:
 # Of the whole node
 
 
-def stats(node: NodeService) -> Stats:
-    """The node as a whole; costs what walking all connections costs."""
-    connections = node.peers.connections
-    phases = {phase.value: 0 for phase in Phase if phase is not Phase.GONE}
-    size = largest = full = 0
-    whose = b""
-    for connection in connections:
-        session = connection.session
-        if session.phase is not Phase.GONE:
-            phases[session.phase.value] += 1
-        outbox = session.outbox
-        if outbox.empty:
-            continue
-        held = outbox.held()
-        full += outbox.full
-        size += held
-        if held > largest:
-            largest, whose = held, session.name
-    return Stats(
-        version=__version__,
-        node=_text(node.live.node.name),
-        state=state(node),
-        listening=tuple(listener.where for listener in node.listeners if listener.port is not None),
-        now=node.peers.clock.seconds(),
-        connections=len(connections),
-        peers=len(node.broker.directory.names),
-        phases=phases,
-        topics=len(node.broker.directory.topics),
-        ledger=node.broker.snapshot(),
-        queued_bytes=size,
-        largest_queued_bytes=largest,
-        largest=_text(whose),
-        full=full,
-        paused=len(_paused(node)),
-        closed={_text(reason.value): count for reason, count in node.peers.closed.items()},
-        faults=node.peers.faults,
-    )
+def topics(node: NodeService, order: str = "", limit: int | None = None, offset: int = 0) -> list[Topic]:
+    """What somebody hears, sorted by name, or as `order` says; see `peers`."""
+    rows = _ordered(node.broker.directory.heard(), _TOPIC, order, limit, offset)
+    return [Topic(text(name), hearers) for name, hearers in rows]
 
 
-def state(node: NodeService) -> str:
-    """starting (until every listener is bound), running, or draining."""
-    if node.draining:
-        return "draining"
-    bound = all(listener.port is not None for listener in node.listeners)
-    return "running" if node.running and bound else "starting"
-
-
-def topics(node: NodeService) -> list[Topic]:
-    """What somebody hears, sorted by name."""
-    return [Topic(_text(name), hearers) for name, hearers in node.broker.directory.heard()]
-
-
-def closed(node: NodeService) -> list[Closed]:
-    """The last connections that closed, the newest first."""
-    return [
-        Closed(
-            _text(gone.name),
-            address_text(gone.address),
-            gone.at,
-            _text(gone.reason.value),
-            gone.seconds,
-            gone.given_back,
-            gone.lost,
-        )
-        for gone in node.peers.last_closed()
-    ]
+def closed(node: NodeService, order: str = "", limit: int | None = None, offset: int = 0) -> list[Closed]:
+    """The last connections that closed, the newest first, or as `order` says; see `peers`."""
+    rows = _ordered(node.peers.last_closed(), _CLOSED, order, limit, offset)
+    return [Closed(**{field: get(gone) for field, get in _CLOSED.items()}) for gone in rows]
 
 
 def links(node: NodeService) -> list[Link]:
@@ -263,10 +193,14 @@ def links(node: NodeService) -> list[Link]:
 # Of peers
 
 
-def peers(node: NodeService) -> list[Peer]:
-    """Every connection, in the order in which they came."""
-    now, paused = node.peers.clock.seconds(), _paused(node)
-    return [_peer(node, connection, now, paused) for connection in node.peers.connections]
+def peers(node: NodeService, order: str = "", limit: int | None = None, offset: int = 0) -> list[Peer]:
+    """Connections, in the order in which they came, or as `order` says: by a field of `Peer`, falling after a `-`.
+
+    Only the rows that are asked for are made: all of ten thousand take 90 ms, the hundred that hold most take 8.
+    """
+    moment = _Moment(node)
+    fields = {field: partial(get, moment) for field, get in _PEER.items()}
+    return [_peer(connection, fields) for connection in _ordered(node.peers.connections, fields, order, limit, offset)]
 
 
 def why(node: NodeService, name: str) -> Why | None:
@@ -280,12 +214,13 @@ def why(node: NodeService, name: str) -> Why | None:
 
 
 def _why(node: NodeService, connection: PeerProtocol) -> Why:
-    now, delivery, outbox = node.peers.clock.seconds(), node.live.delivery, connection.session.outbox
+    moment, delivery, outbox = _Moment(node), node.live.delivery, connection.session.outbox
+    now = moment.now
     queued = outbox.snapshot(now)
     patience = {"direct": delivery.direct_patience, "topic": delivery.topic_patience}
-    given_up = float("inf") if outbox.pump is None else outbox.pump.stalls_at()
+    given_up = inf if outbox.pump is None else outbox.pump.stalls_at()
     return Why(
-        peer=_peer(node, connection, now, _paused(node)),
+        peer=_peer(connection, {field: partial(get, moment) for field, get in _PEER.items()}),
         bound=delivery.outbox_bytes,
         low_water=delivery.low_water,
         blocked=outbox.blocked,
@@ -300,63 +235,83 @@ def _why(node: NodeService, connection: PeerProtocol) -> Why:
             )
             for lane in queued.lanes
         ),
-        fillers=tuple(Filler(_text(filler.name), filler.lines, filler.bytes) for filler in queued.fillers),
+        fillers=tuple(Filler(text(filler.name), filler.lines, filler.bytes) for filler in queued.fillers),
         waiting=tuple(_waiting(queued.waiting)),
-        given_up_in=None if given_up == float("inf") else max(given_up - now, 0.0),
+        given_up_in=None if given_up == inf else max(given_up - now, 0.0),
     )
 
 
 def _waiting(waiters: Iterable[Waiter]) -> Iterator[Waiting]:
     for waiter in waiters:
-        yield Waiting(_text(waiter.name), waiter.lane.value, waiter.seconds)
+        yield Waiting(text(waiter.name), waiter.lane.value, waiter.seconds)
 
 
-_Paused = dict[ISender, tuple[float, list[str]]]
-"""Since when each sender is not read, and because of whom."""
+class _Moment:
+    """What is the same for all peers of one snapshot."""
+
+    def __init__(self, node: NodeService) -> None:
+        self.now = node.peers.clock.seconds()
+        self.node = text(node.live.node.name)
+        self.paused: Paused = Walk(node).paused
+
+    def paused_for(self, connection: PeerProtocol) -> float:
+        since, _ = self.paused.get(connection.session, (self.now, ()))
+        return self.now - since
+
+    def paused_by(self, connection: PeerProtocol) -> tuple[str, ...]:
+        _, whom = self.paused.get(connection.session, (0.0, ()))
+        return tuple(whom)
 
 
-def _paused(node: NodeService) -> _Paused:
-    """Who is not read, found where they wait: only outboxes whose transports take nothing have anybody waiting."""
-    found: _Paused = {}
+_PEER: dict[str, Callable[[_Moment, PeerProtocol], Any]] = {
+    "name": lambda moment, peer: text(peer.session.name),
+    "node": lambda moment, peer: moment.node,
+    "address": lambda moment, peer: address_text(peer.peer),
+    "phase": lambda moment, peer: peer.session.phase.value,
+    "connected_at": lambda moment, peer: peer.connected_at,
+    "connected_for": lambda moment, peer: moment.now - peer.connected_at,
+    "topics": lambda moment, peer: len(peer.session.topics or ()),
+    "received_lines": lambda moment, peer: peer.session.received_lines,
+    "received_bytes": lambda moment, peer: peer.session.received_bytes,
+    "queued_lines": lambda moment, peer: peer.session.outbox.queued(),
+    "queued_bytes": lambda moment, peer: peer.session.outbox.held(),
+    "oldest": lambda moment, peer: peer.session.outbox.oldest(moment.now),
+    "full_for": lambda moment, peer: full_for(peer.session.outbox.full_since, moment.now),
+    "paused_for": _Moment.paused_for,
+    "paused_by": _Moment.paused_by,
+    "lagged": lambda moment, peer: peer.session.outbox.lagged,
+}
 
-    def add(sender: ISender, since: float, whom: str) -> None:
-        then, names = found.get(sender, (since, []))
-        if whom not in names:
-            names.append(whom)
-        found[sender] = (min(then, since), names)
+_TOPIC: dict[str, Callable[[tuple[bytes, int]], Any]] = {"name": itemgetter(0), "hearers": itemgetter(1)}
 
-    for connection in node.peers.connections:
-        backlog = connection.session.outbox.backlog
-        if backlog is not None:
-            for _, gate in gates_of(backlog):
-                for sender, since in gate.waiting.items():
-                    add(sender, since, _text(connection.session.name))
-    for sender, since in node.peers.stopping.waiting.items():
-        add(sender, since, DRAIN)
-    return found
+_CLOSED: dict[str, Callable[[ClosedConnection], Any]] = {
+    "name": lambda gone: text(gone.name),
+    "address": lambda gone: address_text(gone.address),
+    "closed_at": lambda gone: gone.at,
+    "reason": lambda gone: text(gone.reason.value),
+    "connected_for": lambda gone: gone.seconds,
+    "given_back": lambda gone: gone.given_back,
+    "lost": lambda gone: gone.lost,
+}
+
+T = TypeVar("T")
 
 
-def _peer(node: NodeService, connection: PeerProtocol, now: float, paused: _Paused) -> Peer:
-    session, outbox = connection.session, connection.session.outbox
-    since, whom = paused.get(session, (now, ()))
-    return Peer(
-        name=_text(session.name),
-        node=_text(node.live.node.name),
-        address=address_text(connection.peer),
-        phase=session.phase.value,
-        connected_at=connection.connected_at,
-        connected_for=now - connection.connected_at,
-        topics=len(session.topics or ()),
-        received_lines=session.received_lines,
-        received_bytes=session.received_bytes,
-        queued_lines=outbox.queued(),
-        queued_bytes=outbox.held(),
-        oldest=outbox.oldest(now),
-        full_for=full_for(outbox.full_since, now),
-        paused_for=now - since,
-        paused_by=tuple(whom),
-        lagged=outbox.lagged,
-    )
+def _ordered(
+    rows: Iterable[T], fields: Mapping[str, Callable[[T], Any]], order: str, limit: int | None, offset: int
+) -> list[T]:
+    """A part of all rows, in this order; `ValueError` if that is none of the fields."""
+    found = list(rows)
+    if order:
+        key = fields.get(order.removeprefix("-"))
+        if key is None:
+            raise ValueError(f"expected one of {', '.join(fields)}, or one of them after a -, not {order!r}")
+        found.sort(key=key, reverse=order.startswith("-"))
+    return found[offset : None if limit is None else offset + limit]
+
+
+def _peer(connection: PeerProtocol, fields: Mapping[str, Callable[[PeerProtocol], Any]]) -> Peer:
+    return Peer(**{field: get(connection) for field, get in fields.items()})
 
 
 def address_text(address: Any) -> str:
@@ -369,8 +324,4 @@ def address_text(address: Any) -> str:
     name = getattr(address, "name", address)
     if name is None:  # whoever connects to a UNIX socket has no name of its own
         return "unix"
-    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+    return text(name) if isinstance(name, bytes) else str(name)

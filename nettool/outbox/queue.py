@@ -323,6 +323,8 @@ class Outbox:
 
     def queued(self) -> int:
         """Copies of texts that are in it, those that are given back to its owner included."""
+        if not self.blocked and not self.ready:
+            return 0
         lines = sum([batch.lines for batch in self.ready])
         if self.part is not None:
             lines += self.part.lines
@@ -332,6 +334,8 @@ class Outbox:
 
     def held(self) -> int:
         """Bytes in it, with a charge for each batch: what the bounds count."""
+        if not self.blocked and not self.ready:
+            return 0
         if self.backlog is not None:
             return self.backlog.direct.held + self.backlog.topic.held
         part = 0 if self.part is None else CHARGE + self.part.left

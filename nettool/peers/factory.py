@@ -69,6 +69,8 @@ class PeerFactory(Factory):
         self._named_closed: deque[ClosedConnection] = deque(maxlen=REMEMBERED)
         self._nameless_closed: deque[ClosedConnection] = deque(maxlen=REMEMBERED)
         """Apart: a storm of those that never log in must not make the node forget why bob went."""
+        self.received_lines = self.received_bytes = 0
+        """By connections that are lost; those that are not know their own."""
         self.faults = 0
         self._admitted = 0
         self.stopping = Gate(broker.waits.drain)
@@ -101,6 +103,8 @@ class PeerFactory(Factory):
         reason = connection.session.closing or CloseReason.DISCONNECTED
         self.closed[reason] = self.closed.get(reason, 0) + 1
         self._remember(connection, reason)
+        self.received_lines += connection.session.received_lines
+        self.received_bytes += connection.session.received_bytes
         self._one_flushed(connection)
 
     def _remember(self, connection: PeerProtocol, reason: CloseReason) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from math import inf
 
 import pytest
@@ -210,7 +211,7 @@ def test_stats_add_up_and_name_the_largest_queue() -> None:
     assert stats.queued_bytes == by_name(node)["bob"].queued_bytes
     assert (stats.full, stats.paused) == (1, 2)
     assert (stats.connections, stats.peers) == (4, 3)
-    assert stats.phases == {"login": 1, "waiting": 0, "ready": 3, "leaving": 0}
+    assert stats.phases == {"login": 1, "waiting": 0, "ready": 3, "leaving": 0, "gone": 0}
     assert stats.state == "running"
 
 
@@ -229,6 +230,38 @@ def test_topics_are_told_with_their_hearers() -> None:
     alice.say(b"/join #tea/\xc3\xa9t\xc3\xa9, #a")
     bob.say(b"/join #a")
     assert snapshots.topics(node.service) == [snapshots.Topic("#a", 2), snapshots.Topic("#tea/été", 1)]
+
+
+def test_lists_are_ordered_by_a_field_and_only_a_part_of_them_is_made() -> None:
+    node = SeenNode().start()
+    with_slow_bob(node)
+    peers = snapshots.peers(node.service)
+    assert [peer.name for peer in peers] == ["alice", "bob", "carol"], "as they came"
+    assert [peer.name for peer in snapshots.peers(node.service, "-name")] == ["carol", "bob", "alice"]
+    assert [peer.name for peer in snapshots.peers(node.service, "-queued_bytes", 1)] == ["bob"]
+    assert snapshots.peers(node.service, limit=1, offset=1) == [peers[1]]
+    assert snapshots.peers(node.service, offset=3) == []
+    for field in fields(snapshots.Peer):
+        ordered = snapshots.peers(node.service, field.name)
+        keys = [getattr(peer, field.name) for peer in ordered]
+        assert keys == sorted(keys), field.name
+    with pytest.raises(ValueError, match=r"expected one of name, node, .*, or one of them after a -, not 'colour'"):
+        snapshots.peers(node.service, "colour")
+
+
+def test_topics_and_closed_connections_are_ordered_too() -> None:
+    node = SeenNode().start()
+    alice, bob = node.peers(b"alice", b"bob")
+    alice.say(b"/join #b, #c")
+    bob.say(b"/join #a, #c")
+    assert [topic.name for topic in snapshots.topics(node.service)] == ["#a", "#b", "#c"]
+    assert [topic.name for topic in snapshots.topics(node.service, "-hearers", 2)] == ["#c", "#a"]
+    for peer in (alice, bob):
+        node.pass_time(1)
+        peer.vanish()
+    assert [gone.name for gone in snapshots.closed(node.service)] == ["bob", "alice"]
+    assert [gone.name for gone in snapshots.closed(node.service, "closed_at")] == ["alice", "bob"]
+    assert [gone.connected_for for gone in snapshots.closed(node.service, "-connected_for", 1, 1)] == [1.0]
 
 
 def test_there_are_no_links() -> None:
@@ -281,6 +314,74 @@ def test_the_list_is_bounded_and_those_without_a_name_push_out_nobody_who_had_on
     closed = snapshots.closed(node.service)
     assert len(closed) == REMEMBERED + 1
     assert [gone for gone in closed if gone.name] == [closed[-1]]
+
+
+# --- phases, pauses and bytes
+
+
+def in_balance(stats: snapshots.Stats) -> None:
+    assert stats.ledger.adds_up
+    for passing in stats.passing:
+        ended = passing.passed + passing.given_up + passing.taken_apart
+        assert passing.started == ended + passing.in_flight, passing
+
+
+def test_phases_end_as_often_as_they_begin_through_pauses_losses_and_the_end() -> None:
+    node = SeenNode().start()
+    alice, bob, carol, dave = node.peers(b"alice", b"bob", b"carol", b"dave")
+    for hearer in (bob, carol, dave):
+        hearer.say(b"/join #news")
+        hearer.hear()
+    for slow in (bob, carol):
+        slow.stop_reading()
+    texts = kibibytes(40)
+    for step in range(30):
+        alice.say(*(address + text for text in texts for address in (b"#news: ", b"bob: ", b"#news: ", b"dave: ")))
+        in_balance(snapshots.stats(node.service))
+        carol.take(30000 * (step % 3))
+        dave.hear()
+        node.pass_time(0.3)
+        in_balance(snapshots.stats(node.service))
+    bob.vanish()
+    stats = snapshots.stats(node.service)
+    in_balance(stats)
+    phases = {(passing.phase, passing.mode): passing for passing in stats.passing}
+    assert stats.ledger.returned and stats.ledger.dropped
+    assert phases["outgoing-buffer", "direct"].given_up and phases["outgoing-buffer", "broadcast"].given_up
+    assert phases["outgoing-buffer", "mixed"].taken_apart and phases["outgoing-buffer", "mixed"].passed
+    assert phases["outgoing-transfer", "mixed"].given_up, "bob's transport held some when he went"
+    assert phases["outgoing-buffer", "broadcast"].seconds > 0
+    assert phases["outgoing-transfer", "broadcast"].seconds > 0
+    ended = node.service.stopService()
+    for _ in range(30):
+        node.pass_time(1)
+    assert ended.called
+    stats = snapshots.stats(node.service)
+    in_balance(stats)
+    assert stats.ledger.queued == sum(passing.in_flight for passing in stats.passing) == 0
+
+
+def test_pauses_count_those_who_wait_now() -> None:
+    node = SeenNode().start()
+    with_slow_bob(node)
+    direct, topic, own, drain = snapshots.stats(node.service).waits
+    assert (direct.lane, direct.filled, direct.pauses, direct.paused, direct.waiting) == ("direct", 1, 2, 4.0, 2)
+    assert [wait.pauses for wait in (topic, own, drain)] == [0, 0, 0]
+    node.pass_time(3)
+    direct, *_ = snapshots.stats(node.service).waits
+    assert (direct.paused, direct.waiting) == (10.0, 0), "patience was over after 5 s"
+
+
+def test_what_those_who_have_gone_said_counts_on() -> None:
+    node = SeenNode().start()
+    alice, _ = node.peers(b"alice", b"bob")
+    alice.say(b"bob: hello")
+    before = snapshots.stats(node.service)
+    assert (before.received_lines, before.received_bytes) == (3, len(b"alice\nbob\nbob: hello\n"))
+    alice.vanish()
+    after = snapshots.stats(node.service)
+    assert (after.received_lines, after.received_bytes) == (before.received_lines, before.received_bytes)
+    assert (after.connections, after.connections_made) == (1, 2)
 
 
 # --- what is received
