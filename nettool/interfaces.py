@@ -39,8 +39,6 @@ class IFlushed(Interface):
 
     who: str = Attribute("Whose it is, for a log: a peer's name, or nothing.")
 
-    transfer: Any = Attribute("The `Transfer` of what the transport was handed and has not taken yet; or nothing.")
-
     def wake() -> None:
         """There is something to move to the transport, and there was not before."""
 
@@ -50,6 +48,8 @@ class IFlushed(Interface):
 
 class IPump(IFlushed):
     """What moves an outbox's lines to a transport."""
+
+    transfer: Any = Attribute("The `Transfer` of what the transport was handed and has not taken yet; or nothing.")
 
     def watch() -> None:
         """The outbox waits for time to pass: see to it that its `tick` is called at its `deadline`."""

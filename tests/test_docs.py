@@ -137,6 +137,8 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     assert words[at + 1 : at + 3] == ["-n", "nettool"]
     for name in re.findall(r"[kK]ey=(\w+\.pem)", block.text):
         write_key(tmp_path / name, *KEY_AND_CERTIFICATE)
+    for name in re.findall(r"--authorized-keys (\S+)", block.text):
+        (tmp_path / name).touch(0o600)
     options = Options()
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())

@@ -323,7 +323,7 @@ class Outbox:
 
     def queued(self) -> int:
         """Copies of texts that are in it, those that are given back to its owner included."""
-        if not self.blocked and not self.ready:
+        if self.idle:
             return 0
         lines = sum([batch.lines for batch in self.ready])
         if self.part is not None:
@@ -334,7 +334,7 @@ class Outbox:
 
     def held(self) -> int:
         """Bytes in it, with a charge for each batch: what the bounds count."""
-        if not self.blocked and not self.ready:
+        if self.idle:
             return 0
         if self.backlog is not None:
             return self.backlog.direct.held + self.backlog.topic.held
@@ -364,7 +364,7 @@ class Outbox:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to see: its transport takes data, and nothing is on its way to it."""
-        return not self.blocked and not self.ready
+        return not self.blocked and not self.ready and self.part is None
 
     def snapshot(self, now: float) -> OutboxSnapshot:
         """See `OutboxSnapshot`; costs time in proportion to what is queued, and next to none if nothing is."""

@@ -32,10 +32,10 @@ def test_a_fault_within_a_flush_is_logged_with_the_peers_name(
     alice, bob, carol = street.peers(b"alice", "zoë".encode(), b"carol")
     flush = Pump.flush
 
-    def fails(pump: Pump) -> None:
+    def fails(pump: Pump, now: float) -> None:
         if pump.outbox is bob.protocol.session.outbox:
             raise ZeroDivisionError
-        flush(pump)
+        flush(pump, now)
 
     with monkeypatch.context() as broken:
         broken.setattr(Pump, "flush", fails)
