@@ -56,7 +56,7 @@ def families(node: NodeService) -> Iterator[Metric]:
     yield from _of_lines(stats)
     yield from _of_queues(stats)
     yield from _of_waiting(node, stats.now)
-    yield from _of_phases(getattr(node.peers, "phases", None))
+    yield from of_phases(getattr(node.peers, "phases", None))
     yield from _of_the_process(node)
     yield from _of_reloads(getattr(node, "reloads", None))
 
@@ -179,7 +179,7 @@ def _of_queues(stats: snapshots.Stats) -> Iterator[Metric]:
 
 def _of_waiting(node: NodeService, now: float) -> Iterator[Metric]:
     """How often senders were made to wait and for how long, where the broker counts it."""
-    sums, longest = _waiting(node, now)
+    sums, longest = waiting(node, now)
     yield _one(
         GaugeMetricFamily, "nettool_longest_pause_seconds", "For how long who waits longest has waited.", longest
     )
@@ -201,7 +201,7 @@ def _of_waiting(node: NodeService, now: float) -> Iterator[Metric]:
     )
 
 
-def _waiting(node: NodeService, now: float) -> tuple[dict[str, float], float]:
+def waiting(node: NodeService, now: float) -> tuple[dict[str, float], float]:
     """For how long those who wait now have waited: the sum for each gate, and the longest."""
     sums, longest = dict.fromkeys(GATES, 0.0), 0.0
     waiting = [("drain", node.peers.stopping)]
@@ -228,7 +228,7 @@ _PHASES: tuple[tuple[Family, str, str, Callable[[Any], float]], ...] = (
 )
 
 
-def _of_phases(phases: Any) -> Iterator[Metric]:
+def of_phases(phases: Any) -> Iterator[Metric]:
     """The way of lines out of the node, where the peers count it."""
     measured: Phases = {} if phases is None else phases.snapshot()
     for kind, name, meaning, value in _PHASES:
