@@ -193,10 +193,8 @@ def stats(node: NodeService) -> Stats:
     phases = Counter(map(id, [session.phase for session in sessions]))
     size = largest = full = 0
     whose = b""
-    for session in sessions:
+    for session in [session for session in sessions if not session.outbox.empty]:
         outbox = session.outbox
-        if outbox.empty:
-            continue
         held = outbox.held()
         full += outbox.full
         size += held

@@ -181,7 +181,7 @@ def test_the_ledger_adds_up_on_each_page_of_a_storm(seed: int) -> None:
     names = [b"p%d" % number for number in range(6)]
     peers: dict[bytes, MemoryPeer] = {}
     page = scrape(node)
-    for _ in range(150):
+    for _ in range(200):
         name = chance.choice(names)
         if name not in peers or not peers[name].is_connected:
             peers[name] = node.connect()
@@ -189,9 +189,9 @@ def test_the_ledger_adds_up_on_each_page_of_a_storm(seed: int) -> None:
         peer = peers[name]
         match chance.randrange(8):
             case 0 | 1 | 2:
-                address = chance.choice([*names, b"#a", b"#a, p1, p2", b"nobody"])
+                address = chance.choice([chance.choice(names), b"#a", b"#a, p1, p2", b"nobody"])
                 peer.say(*(address + b": " + text for text in kibibytes(chance.choice([1, 30, 80]))))
-            case 3:
+            case 3 if name not in names[:2]:  # somebody must be there to take what comes back
                 peer.stop_reading()
             case 4:
                 peer.take(chance.choice([100, 10_000, 300_000]))
@@ -200,7 +200,7 @@ def test_the_ledger_adds_up_on_each_page_of_a_storm(seed: int) -> None:
             case 6:
                 chance.choice([peer.vanish, lambda: None])()
             case 7:
-                node.pass_time(chance.choice([0.05, 0.2, 6, 31]))
+                node.pass_time(chance.choice([0.2, 6, 6, 31]))
         before, page = page, scrape(node)
         expect_balance(page)
         expect_growth(before, page)
@@ -211,8 +211,8 @@ def test_the_ledger_adds_up_on_each_page_of_a_storm(seed: int) -> None:
 # --- what it costs
 
 
-def test_a_scrape_walks_ten_thousand_idle_peers_once_in_a_while_and_quickly() -> None:
-    """By processor time, the best of five: 10 ms on a machine that does nothing else, and five times that here."""
+def test_a_page_of_ten_thousand_idle_peers_costs_a_few_milliseconds() -> None:
+    """By processor time, the best of five: less than 10 ms, and five times that where others work at the same time."""
     node = SeenNode(layered=True).start()
     for number in range(10_000):
         node.connect().login(b"p%d" % number)
