@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.ops import snapshots
 from nettool.ops.lag import ReactorLag
-from nettool.outbox.facts import LaneName, gates_of
+from nettool.outbox.facts import gates_of
 from nettool.service import NodeService
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,9 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 STATES = ("starting", "running", "draining")
 LINK_STATES = ("up", "connecting", "down")
-GATES = (*(lane.value for lane in LaneName), "drain")
-"""What a peer that is not read may wait for: those who fill an outbox, its own answers, the node's end."""
-
 Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
@@ -56,7 +53,9 @@ def families(node: NodeService) -> Iterator[Metric]:
     yield from _of_lines(stats)
     yield from _of_queues(stats)
     yield from _of_waiting(node, stats.now)
-    yield from of_phases(getattr(node.peers, "phases", None))
+    yield from of_waits(stats)
+    yield from of_phases(stats)
+    yield from of_what_came(stats)
     yield from _of_the_process(node)
     yield from _of_reloads(getattr(node, "reloads", None))
 
@@ -178,64 +177,69 @@ def _of_queues(stats: snapshots.Stats) -> Iterator[Metric]:
 
 
 def _of_waiting(node: NodeService, now: float) -> Iterator[Metric]:
-    """How often senders were made to wait and for how long, where the broker counts it."""
-    sums, longest = waiting(node, now)
+    gates = [node.peers.stopping]
+    for connection in node.peers.connections:
+        backlog = connection.session.outbox.backlog
+        if backlog is not None:
+            gates += [gate for _, gate in gates_of(backlog)]
+    longest = max((now - since for gate in gates for since in gate.waiting.values()), default=0.0)
     yield _one(
-        GaugeMetricFamily, "nettool_longest_pause_seconds", "For how long who waits longest has waited.", longest
+        GaugeMetricFamily,
+        "nettool_longest_pause_seconds",
+        "For how long who waits longest has waited.",
+        max(longest, 0.0),
     )
-    waits: Any = getattr(node.broker, "waits", None)
-    counts = {} if waits is None else {gate: getattr(waits, gate) for gate in GATES}
+
+
+def of_waits(stats: Any) -> Iterator[Metric]:
+    """How often senders were made to wait and for how long, where that is counted."""
+    waits = getattr(stats, "waits", ())
     yield _each(
         CounterMetricFamily,
         "nettool_pauses",
         "Times that a sender was made to wait, by what for.",
         "gate",
-        {gate: count.pauses for gate, count in counts.items()},
+        {wait.lane: wait.pauses for wait in waits},
     )
     yield _each(
         CounterMetricFamily,
         "nettool_paused_seconds",
         "Time for which senders waited, those who wait now included, by what for.",
         "gate",
-        {gate: count.paused + sums[gate] for gate, count in counts.items()},
+        {wait.lane: wait.paused for wait in waits},
     )
 
 
-def waiting(node: NodeService, now: float) -> tuple[dict[str, float], float]:
-    """For how long those who wait now have waited: the sum for each gate, and the longest."""
-    sums, longest = dict.fromkeys(GATES, 0.0), 0.0
-    waiting = [("drain", node.peers.stopping)]
-    for connection in node.peers.connections:
-        backlog = connection.session.outbox.backlog
-        if backlog is not None:
-            waiting += [(lane.value, gate) for lane, gate in gates_of(backlog)]
-    for name, gate in waiting:
-        for since in gate.waiting.values():
-            seconds = max(now - since, 0.0)
-            sums[name] += seconds
-            longest = max(longest, seconds)
-    return sums, longest
-
-
-Phases = Mapping[tuple[str, str], Any]
-
 _PHASES: tuple[tuple[Family, str, str, Callable[[Any], float]], ...] = (
     (CounterMetricFamily, "nettool_phase_started", "Lines that began a phase.", lambda it: it.started),
-    (CounterMetricFamily, "nettool_phase_finished", "Lines that ended a phase.", lambda it: it.finished),
-    (GaugeMetricFamily, "nettool_phase_in_flight", "Lines that are in a phase.", lambda it: it.started - it.finished),
-    (CounterMetricFamily, "nettool_phase_bytes", "Bytes of lines that ended a phase.", lambda it: it.bytes),
-    (CounterMetricFamily, "nettool_phase_seconds", "Time in a phase, the sum over its lines.", lambda it: it.seconds),
+    (
+        CounterMetricFamily,
+        "nettool_phase_finished",
+        "Lines that ended a phase, well or not.",
+        lambda it: it.passed + it.given_up + it.taken_apart,
+    ),
+    (GaugeMetricFamily, "nettool_phase_in_flight", "Lines that are in a phase.", lambda it: it.in_flight),
+    (CounterMetricFamily, "nettool_phase_bytes", "Bytes of lines that passed a phase.", lambda it: it.bytes),
+    (CounterMetricFamily, "nettool_phase_seconds", "Time in a phase: the sum over lines.", lambda it: it.seconds),
 )
 
 
-def of_phases(phases: Any) -> Iterator[Metric]:
-    """The way of lines out of the node, where the peers count it."""
-    measured: Phases = {} if phases is None else phases.snapshot()
+def of_phases(stats: Any) -> Iterator[Metric]:
+    """The way of lines out of the node, where that is measured."""
     for kind, name, meaning, value in _PHASES:
         family = kind(name, meaning, labels=["mode", "phase"])
-        for (mode, phase), snapshot in measured.items():
-            family.add_metric([str(mode), str(phase)], value(snapshot))
+        for passing in getattr(stats, "passing", ()):
+            family.add_metric([passing.mode, passing.phase], value(passing))
         yield family
+
+
+def of_what_came(stats: Any) -> Iterator[Metric]:
+    """What peers have sent, where that is counted."""
+    for name, meaning, field in (
+        ("nettool_lines_received", "Lines that peers have sent, but for empty ones.", "received_lines"),
+        ("nettool_received_bytes", "Bytes that peers have sent.", "received_bytes"),
+    ):
+        yield _one(CounterMetricFamily, name, meaning, getattr(stats, field, None))
 
 
 def _of_the_process(node: NodeService) -> Iterator[Metric]:
