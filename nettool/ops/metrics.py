@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
-from nettool.ops import snapshots, totals
+from nettool.ops import snapshots
 from nettool.ops.lag import ReactorLag
 from nettool.outbox.facts import gates_of
 from nettool.service import NodeService
@@ -31,7 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 STATES = ("starting", "running", "draining")
 LINK_STATES = ("up", "connecting", "down")
-
 Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
@@ -52,10 +51,11 @@ def families(node: NodeService) -> Iterator[Metric]:
     )
     yield from _of_connections(node, stats)
     yield from _of_lines(stats)
-    yield from _of_bytes(stats)
     yield from _of_queues(stats)
-    yield from _of_waiting(node, stats)
-    yield from _of_phases(stats)
+    yield from _of_waiting(node, stats.now)
+    yield from of_waits(stats)
+    yield from of_phases(stats)
+    yield from of_what_came(stats)
     yield from _of_the_process(node)
     yield from _of_reloads(getattr(node, "reloads", None))
 
@@ -166,26 +166,6 @@ def _of_lines(stats: snapshots.Stats) -> Iterator[Metric]:
     yield _one(GaugeMetricFamily, "nettool_queued_lines", "Copies that are in outboxes.", ledger.queued)
 
 
-def _of_bytes(stats: snapshots.Stats) -> Iterator[Metric]:
-    delivered = sum(passing.bytes for passing in stats.passing if passing.phase == "outgoing-buffer")
-    for name, meaning, value in (
-        ("nettool_received_lines", "Lines that peers have sent, but for empty ones.", stats.received_lines),
-        ("nettool_received_bytes", "Bytes that peers have sent.", stats.received_bytes),
-        ("nettool_delivered_bytes", "Bytes of copies that were delivered, with their prefixes.", delivered),
-    ):
-        yield _one(CounterMetricFamily, name, meaning, value)
-    for name, meaning, words, sizes in (
-        (
-            "nettool_returned_bytes",
-            "Bytes of copies that were given back, by reason.",
-            ReturnReason,
-            stats.returned_bytes,
-        ),
-        ("nettool_dropped_bytes", "Bytes of copies that were dropped, by reason.", DropReason, stats.dropped_bytes),
-    ):
-        yield _each(CounterMetricFamily, name, meaning, "reason", {word: sizes.get(word, 0) for word in _by(words, {})})
-
-
 def _of_queues(stats: snapshots.Stats) -> Iterator[Metric]:
     for name, meaning, value in (
         ("nettool_queued_bytes", "Bytes in all outboxes, with a charge for each batch.", stats.queued_bytes),
@@ -196,66 +176,70 @@ def _of_queues(stats: snapshots.Stats) -> Iterator[Metric]:
         yield _one(GaugeMetricFamily, name, meaning, value)
 
 
-def _of_waiting(node: NodeService, stats: snapshots.Stats) -> Iterator[Metric]:
-    """How often senders were made to wait and for how long."""
+def _of_waiting(node: NodeService, now: float) -> Iterator[Metric]:
+    gates = [node.peers.stopping]
+    for connection in node.peers.connections:
+        backlog = connection.session.outbox.backlog
+        if backlog is not None:
+            gates += [gate for _, gate in gates_of(backlog)]
+    longest = max((now - since for gate in gates for since in gate.waiting.values()), default=0.0)
     yield _one(
         GaugeMetricFamily,
         "nettool_longest_pause_seconds",
         "For how long who waits longest has waited.",
-        max((stats.now - since for since in _waiting_since(node)), default=0.0),
+        max(longest, 0.0),
     )
+
+
+def of_waits(stats: Any) -> Iterator[Metric]:
+    """How often senders were made to wait and for how long, where that is counted."""
+    waits = getattr(stats, "waits", ())
     yield _each(
         CounterMetricFamily,
         "nettool_pauses",
         "Times that a sender was made to wait, by what for.",
         "gate",
-        {wait.lane: wait.pauses for wait in stats.waits},
+        {wait.lane: wait.pauses for wait in waits},
     )
     yield _each(
         CounterMetricFamily,
         "nettool_paused_seconds",
         "Time for which senders waited, those who wait now included, by what for.",
         "gate",
-        {wait.lane: wait.paused for wait in stats.waits},
+        {wait.lane: wait.paused for wait in waits},
     )
 
 
-def _waiting_since(node: NodeService) -> Iterator[float]:
-    """Since when each waits who does."""
-    yield from node.peers.stopping.waiting.values()
-    for connection in node.peers.connections:
-        backlog = connection.session.outbox.backlog
-        if backlog is not None:
-            for _, gate in gates_of(backlog):
-                yield from gate.waiting.values()
-
-
-_PHASES: tuple[tuple[Family, str, str, Callable[[totals.Passing], float]], ...] = (
-    (CounterMetricFamily, "nettool_phase_started", "Copies that began a phase.", lambda it: it.started),
+_PHASES: tuple[tuple[Family, str, str, Callable[[Any], float]], ...] = (
+    (CounterMetricFamily, "nettool_phase_started", "Lines that began a phase.", lambda it: it.started),
     (
         CounterMetricFamily,
         "nettool_phase_finished",
-        "Copies that ended a phase, however it ended.",
+        "Lines that ended a phase, well or not.",
         lambda it: it.passed + it.given_up + it.taken_apart,
     ),
-    (GaugeMetricFamily, "nettool_phase_in_flight", "Copies that are in a phase.", lambda it: it.in_flight),
-    (CounterMetricFamily, "nettool_phase_passed", "Copies that passed a phase.", lambda it: it.passed),
-    (CounterMetricFamily, "nettool_phase_seconds", "Time in a phase, the sum over what passed.", lambda it: it.seconds),
+    (GaugeMetricFamily, "nettool_phase_in_flight", "Lines that are in a phase.", lambda it: it.in_flight),
+    (CounterMetricFamily, "nettool_phase_bytes", "Bytes of lines that passed a phase.", lambda it: it.bytes),
+    (CounterMetricFamily, "nettool_phase_seconds", "Time in a phase: the sum over lines.", lambda it: it.seconds),
 )
 
 
-def _of_phases(stats: snapshots.Stats) -> Iterator[Metric]:
-    """The way of lines out of the node."""
+def of_phases(stats: Any) -> Iterator[Metric]:
+    """The way of lines out of the node, where that is measured."""
     for kind, name, meaning, value in _PHASES:
         family = kind(name, meaning, labels=["mode", "phase"])
-        for passing in stats.passing:
+        for passing in getattr(stats, "passing", ()):
             family.add_metric([passing.mode, passing.phase], value(passing))
         yield family
-    # Not _total, as bytes of what a transport holds are taken off until it has taken them.
-    family = GaugeMetricFamily("nettool_phase_bytes", "Bytes of what passed a phase.", labels=["mode", "phase"])
-    for passing in stats.passing:
-        family.add_metric([passing.mode, passing.phase], passing.bytes)
-    yield family
+
+
+def of_what_came(stats: Any) -> Iterator[Metric]:
+    """What peers have sent, where that is counted."""
+    for name, meaning, field in (
+        ("nettool_lines_received", "Lines that peers have sent, but for empty ones.", "received_lines"),
+        ("nettool_received_bytes", "Bytes that peers have sent.", "received_bytes"),
+    ):
+        yield _one(CounterMetricFamily, name, meaning, getattr(stats, field, None))
 
 
 def _of_the_process(node: NodeService) -> Iterator[Metric]:
