@@ -28,7 +28,7 @@ const clock = (at) => new Date(at * 1000).toLocaleTimeString();
 
 const TABLES = {
   peers: {
-    query: "sort=-queued_bytes&limit=50",
+    query: "sort=-queued_bytes&limit=20",
     columns: [
       ["name", "name", (name) => name || "(no name yet)", "text"],
       ["phase", "phase", text, "text minor"],
@@ -98,7 +98,7 @@ function drawTable(word, told) {
       const cell = line.cells[column];
       put(cell.firstElementChild || cell, write(row[key], row));
     });
-    if (word === "peers") line.name_ = row.name;
+    if (word === "peers") line.peer = row.name;
   });
   table.hidden = !rows.length;
   put(byId(`of-${word}`), rows.length < told.total ? `${number(rows.length)} of ${number(told.total)}` : number(told.total));
@@ -111,7 +111,7 @@ function newLine(word, body, columns) {
     const button = element("button");
     button.type = "button";
     button.title = "why does it get its lines late?";
-    button.addEventListener("click", () => { asked = line.name_; tick(); });
+    button.addEventListener("click", () => { location.hash = encodeURIComponent(line.peer); });
     line.cells[0].append(button);
   }
   return line;
@@ -145,7 +145,7 @@ function drawStats(stats) {
     ["accepted", before.rate.accepted || number(ledger.accepted)],
     ["delivered", before.rate.delivered || number(ledger.delivered)],
     ["queued", size(stats.queued_bytes)],
-    ["largest queue", stats.largest ? `${size(stats.largest_queued_bytes)}, ${stats.largest}` : "none"],
+    ["largest queue", size(stats.largest_queued_bytes)],
     ["full queues", number(stats.full)],
     ["waiting peers", number(stats.paused)],
     ["given back", number(sum(ledger.returned))],
@@ -170,7 +170,14 @@ function drawPairs(list, pairs, boxed = false) {
 
 // Why one peer gets its lines late
 
-let asked = "";
+const inAddress = () => { // the page's address says who, as /#bob
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+};
+let asked = inAddress();
 
 function drawWhy(why) {
   const section = byId("why");
@@ -217,7 +224,9 @@ async function tick() {
   try {
     drawStats(await ask("api/stats"));
     for (const word in TABLES) drawTable(word, await ask(`api/${word}?${TABLES[word].query}`));
-    drawWhy(asked && await ask(`api/why?name=${encodeURIComponent(asked)}`));
+    const whom = asked;
+    const why = whom && await ask(`api/why?name=${encodeURIComponent(whom)}`);
+    if (whom === asked) drawWhy(why);
     heard = new Date().toLocaleTimeString();
     put(byId("news"), heard);
     byId("news").className = "quiet";
@@ -236,7 +245,12 @@ byId("login").addEventListener("submit", (event) => {
   byId("login").hidden = true;
   tick();
 });
-byId("why").querySelector("button").addEventListener("click", () => { asked = ""; drawWhy(null); });
+byId("why").querySelector("button").addEventListener("click", () => { location.hash = ""; });
+window.addEventListener("hashchange", () => {
+  asked = inAddress();
+  drawWhy(null);
+  tick();
+});
 document.addEventListener("visibilitychange", tick);
 setInterval(tick, EVERY);
 tick();
