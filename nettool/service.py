@@ -12,8 +12,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -144,8 +144,10 @@ class NodeService(MultiService):
 
     async def _stop(self) -> None:
         self._log.info("draining {count} connections", event="draining", count=len(self.peers.connections))
+        Service.stopService(self)  # not MultiService's: some of what it has stays until the peers have gone
+        to_the_end = [listener for listener in self.listeners if listener.to_the_end]
         try:
-            await super().stopService()
+            await self._stop_all([service for service in self if service not in to_the_end])
             await DeferredList(list(self._closing))
             await self.peers.drain()
             for last in self.at_end:
@@ -153,9 +155,13 @@ class NodeService(MultiService):
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
             self.peers.abort()
+        await self._stop_all(to_the_end)
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
         self._log.info("connections closed: {closed}", event="closed", closed=closed)
         self._log.info("totals: {ledger}", event="totals", ledger=self.broker.snapshot())
+
+    def _stop_all(self, services: Iterable[IService]) -> Deferred[Any]:
+        return DeferredList([maybeDeferred(service.stopService) for service in reversed(list(services))])
 
     def abort(self) -> None:
         """Cut the drain short."""

@@ -39,6 +39,12 @@ def _manhole(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
     return manhole_factory(node, _levers(node), settings.node.state_dir, settings.manhole.authorized_keys, node.reactor)
 
 
+def _web(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
+    from nettool.ops.web import site
+
+    return site(node, settings.web.token)
+
+
 def _levers(node: ReloadableNode) -> Levers:
     return Levers(node, drain=node.reactor.stop, reload=node.reload)
 
@@ -46,6 +52,7 @@ def _levers(node: ReloadableNode) -> Levers:
 DOORS: Sequence[Door] = [
     Door("peers.listen", lambda node, settings: node.peers),
     Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",)),
+    Door("web.listen", _web, "the web", ("web.token",), to_the_end=True),
 ]
 """What answers at each of the addresses that the options name."""
 

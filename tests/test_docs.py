@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -32,12 +33,20 @@ from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.ops.logs import Log
 from nettool.ops.logs.bursts import BURST
 from nettool.ops.logs.events import EVENTS
+from nettool.ops.web.answers import Answers
+from nettool.ops.web.facts import Facts
+from nettool.ops.web.lists import LIMIT, MOST
+from nettool.ops.web.site import MOST as VISITS
+from nettool.ops.web.site import WITHIN
 from nettool.options import TABLE, settle
 from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
 from nettool.settings import Settings
 from nettool.tap import Options, makeService
 from tests.ops.console.scene import Scene
+from tests.ops.nodes import SeenNode
+from tests.ops.test_snapshots import with_slow_bob
+from tests.ops.web.browsers import Asker
 from tests.support.certificates import certificate_and_key, write_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,7 +152,8 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
     node.privilegedStartService()
-    assert len(node.listeners) == max(1, words.count("--listen")) + words.count("--manhole")
+    doors = words.count("--manhole") + words.count("--web")
+    assert len(node.listeners) == max(1, words.count("--listen")) + doors
 
 
 def configures_a_node(block: Block, tmp_path: Path) -> None:
@@ -266,6 +276,33 @@ def is_a_line_of_the_manholes_log(block: Block, tmp_path: Path) -> None:
     assert without_numbers(block.text) in lines
 
 
+def shape(value: Any) -> Any:
+    """What JSON is made of, whatever its values are; of a list, its first row."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    return [shape(item) for item in value[:1]] if isinstance(value, list) else isinstance(value, str)
+
+
+def is_told_by_the_web(block: Block) -> None:
+    """What curl prints, of a node with a slow bob: field by field, if not with the same figures."""
+    asked, told = block.text.splitlines()
+    path = shlex.split(asked)[-1].removeprefix("http://localhost:6390")
+    node = SeenNode().start()
+    with_slow_bob(node)
+    answer = Asker(node).ask(path)
+    assert answer.status == 200 and shape(answer.json) == shape(json.loads(told))
+
+
+def test_the_page_about_the_web_has_every_path() -> None:
+    told = {code.partition("?")[0] for row in rows("docs/web.md")[1:] for code in codes(row[0]) if code[0] == "/"}
+    node = SeenNode().service
+    assert told == {path.decode() for path in Answers(node, Facts(node, node.reactor)).paths}
+    limits = {row[0].strip("`"): row[1] for row in rows("docs/web.md", "## Facts as JSON")}
+    assert limits["limit"] == str(LIMIT) and f"at most {MOST}" in text_of("docs/web.md")
+    assert f"At most {VISITS} connections" in text_of("docs/web.md")
+    assert f"{WITHIN:.0f} seconds from connecting" in text_of("docs/web.md")
+
+
 def is_a_benchmark(block: Block) -> None:
     """The benchmark's own tests run it; here it says that it has these options."""
     for line in block.text.splitlines():
@@ -291,6 +328,7 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"toml", r"", is_a_file_of_options),
     (r"(json)?$", r"(\{\"time\"|\d{4}-\d\d-\d\dT)", is_written_by_the_log),
     (r"", r"systemd:", is_in_the_unit_file),
+    (r"", r"\$ curl ", is_told_by_the_web),
     (r"", r"python -m bench", is_a_benchmark),
     (r"", r"(\$ )?ssh -p 6022 localhost '", is_asked_at_a_console),
     (r"", r"manhole: ", is_a_line_of_the_manholes_log),
@@ -301,6 +339,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "openssl rand ": "needs openssl; what a token is has tests of its own, in tests/options/test_files.py",
     "journalctl ": "needs a journal; the fields that it names are those of the page's example",
     "ssh-keygen -t ed25519": "asks where to; tests/real/test_manhole.py makes such keys",
     "cat ~/.ssh/": "is of one's own home",

@@ -36,11 +36,12 @@ class Wanted:
     description: str
     factory: IProtocolFactory
     purpose: str = ""
+    to_the_end: bool = False
 
     def listener(self, reactor: Any) -> Listener:
         """It, not bound yet; a `SettingError` names the option."""
         try:
-            return Listener.of(reactor, self.description, self.factory, self.purpose)
+            return Listener.of(reactor, self.description, self.factory, self.purpose, self.to_the_end)
         except SettingError as error:
             raise SettingError(*(Mistake((self.key,), mistake.text) for mistake in error.mistakes)) from error
 

@@ -35,15 +35,21 @@ class Listener(Service):
     _log = Logger()
 
     def __init__(
-        self, description: str, endpoint: IStreamServerEndpoint | None, factory: IProtocolFactory, purpose: str = ""
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint | None,
+        factory: IProtocolFactory,
+        purpose: str = "",
+        to_the_end: bool = False,
     ) -> None:
         """`description` is the endpoint's string, or empty where it was made without one.
 
-        `purpose` says for whom it listens, if not for peers.
+        `purpose` says for whom it listens, if not for peers; `to_the_end`, that it accepts while the node drains.
         """
         self.description = description
         self.factory = factory
         self.purpose = purpose
+        self.to_the_end = to_the_end
         self.opening: Opening | None = None
         """What the endpoint would do, where that can be known before; then that is done instead of asking it."""
         self.digest = b""
@@ -55,12 +61,14 @@ class Listener(Service):
         self._failure: Failure | None = None
 
     @classmethod
-    def of(cls, reactor: Any, description: str, factory: IProtocolFactory, purpose: str = "") -> Listener:
+    def of(
+        cls, reactor: Any, description: str, factory: IProtocolFactory, purpose: str = "", to_the_end: bool = False
+    ) -> Listener:
         """A listener on the endpoint that a string describes; `SettingError` for one that cannot be used."""
         digest = digest_of_files(description)  # before they are read: a change between the two is found next time
         opening = rehearse(reactor, description, factory)
         endpoint = endpoint_of(reactor, description) if opening is None else None
-        listener = cls(description, endpoint, factory, purpose)
+        listener = cls(description, endpoint, factory, purpose, to_the_end)
         listener.opening, listener.digest, listener._reactor = opening, digest, reactor
         return listener
 

@@ -26,6 +26,7 @@ class ReactorLag(Service):
     """
 
     def __init__(self, reactor: Any) -> None:
+        self.setName("lag")
         self._reactor = reactor
         self._timer: Any = None
         self._due = 0.0

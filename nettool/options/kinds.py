@@ -73,7 +73,27 @@ def _parse_secret_file(text: str) -> str:
     fault = fault_of_secret(path)
     if fault:
         raise SettingError(fault)
+    secret_in(path)
     return path
+
+
+SHORTEST, LONGEST = 16, 4096
+"""Characters of a secret."""
+
+
+def secret_in(path: str) -> bytes:
+    """The secret that a file holds, without the white space around it; `SettingError` for one that is none."""
+    try:
+        with open(path, "rb") as file:
+            secret = file.read(LONGEST + 1).strip()
+    except OSError as error:
+        raise SettingError(f"expected a file that can be read, not {path!r}: {error.strerror}") from None
+    if not SHORTEST <= len(secret) <= LONGEST or not secret.isascii() or any(not 33 <= byte <= 126 for byte in secret):
+        raise SettingError(
+            f"expected {SHORTEST} to {LONGEST} characters of ASCII without a space in {path}, such as "
+            f"`openssl rand -base64 24 > {path}` makes"
+        )
+    return secret
 
 
 def _readable(path: str) -> int:

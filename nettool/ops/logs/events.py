@@ -83,6 +83,9 @@ EVENTS: Mapping[str, Event] = {
     "console-command": _always("info", "What was entered at a console, and by which key.", "console", "key", "command"),
     "console-ended": _always("info", "A console has ended.", "console", "key"),
     "tail-failed": _fault("error", "A fault in a tail, which it ended; the peer's lines are not concerned.", "name"),
+    # The web
+    "web-refused": _often("warn", "A request to the web was not answered, and why.", "peer", "why"),
+    "web-failed": _fault("error", "A fault in the answer to a request, which got 500.", "path"),
     # Signals
     "signal-failed": _always("error", "What a signal asks for failed; the node goes on.", "signal"),
     # Reloads
