@@ -201,4 +201,5 @@ class Broker:
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger, beside what is found by walking the outboxes of all who hold a name."""
-        return self.ledger.snapshot(sum(holder.outbox.queued() for holder in self._holders.values()))
+        outboxes = [holder.outbox for holder in self._holders.values()]
+        return self.ledger.snapshot(sum([outbox.queued() for outbox in outboxes if not outbox.empty]))

@@ -1,8 +1,8 @@
 """
 What a node has around it where it has a process of its own.
 
-In: a node, and the options of the program that runs it.  Out: the node's log, signals and systemd joined to it.
-Never: the process's end, which is for `nettool.tap`.
+In: a node, and the options of the program that runs it.  Out: the node's log, signals, systemd and watch on its
+reactor joined to it.  Never: the process's end, which is for `nettool.tap`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from nettool.ops import logs
 from nettool.ops.dump import Dump, rows_of
+from nettool.ops.lag import ReactorLag
 from nettool.ops.signals import Signals
 from nettool.ops.systemd import Systemd
 from nettool.service import NodeService
@@ -49,6 +50,7 @@ def join(
         USR2=Dump(reactor, lambda: rows_of(node), _never if log is None else log.is_behind).write,
     )
     node.addService(signals)
+    node.addService(ReactorLag(reactor))
     if program is not None:  # else whoever runs it may want some of them for itself, and is asked later
         signals.hold()
     if log is not None:

@@ -10,6 +10,7 @@ is empty costs a look at it, so that ten thousand idle ones can be looked at whi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -187,16 +188,13 @@ class Why:
 def stats(node: NodeService) -> Stats:
     """The node as a whole; costs what walking all connections costs."""
     connections = node.peers.connections
-    phases = {phase.value: 0 for phase in Phase if phase is not Phase.GONE}
+    sessions = [connection.session for connection in connections]
+    # By identity: the hash, or the value, of an Enum costs more than all the rest of this together.
+    phases = Counter(map(id, [session.phase for session in sessions]))
     size = largest = full = 0
     whose = b""
-    for connection in connections:
-        session = connection.session
-        if session.phase is not Phase.GONE:
-            phases[session.phase.value] += 1
+    for session in [session for session in sessions if not session.outbox.empty]:
         outbox = session.outbox
-        if outbox.empty:
-            continue
         held = outbox.held()
         full += outbox.full
         size += held
@@ -210,7 +208,7 @@ def stats(node: NodeService) -> Stats:
         now=node.peers.clock.seconds(),
         connections=len(connections),
         peers=len(node.broker.directory.names),
-        phases=phases,
+        phases={phase.value: phases[id(phase)] for phase in Phase if phase is not Phase.GONE},
         topics=len(node.broker.directory.topics),
         ledger=node.broker.snapshot(),
         queued_bytes=size,
