@@ -185,8 +185,9 @@ def test_head_has_the_headers_alone_and_other_methods_are_refused(node: SeenNode
     assert told.status == head.status == 200
     assert head.body == b"" and len(told.body) == int(told.headers["content-length"])
     del told.headers["date"], head.headers["date"]
-    if path != "/api/stats":  # whose clock may go on
-        assert head.headers == told.headers
+    if path == "/metrics":  # the process's own figures may have become longer
+        del told.headers["content-length"], head.headers["content-length"]
+    assert head.headers == told.headers
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "get"):
         refused = web.ask(path, method=method)
         assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
