@@ -40,6 +40,7 @@ def _manhole(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
 
 
 def _web(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
+    # Here, for it imports twisted.web and the library of the metrics, which a node without it does not need.
     from nettool.ops.web import site
 
     return site(node, settings.web.token)

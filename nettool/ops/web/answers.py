@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 from nettool.ops import snapshots
+from nettool.ops.metrics import exposition
 from nettool.ops.web.facts import Facts
 from nettool.ops.web.lists import BadQuery, page_of, parameters, plain
 from nettool.service import NodeService
@@ -58,7 +58,7 @@ class Answers:
             b"/icon.svg": _file("icon.svg", "image/svg+xml"),
             b"/healthz": Path(lambda given: Answer(b"ok\n", TEXT), free=True),
             b"/readyz": Path(self._readyz, free=True),
-            b"/metrics": Path(lambda given: Answer(facts.of(_exposition), EXPOSITION)),
+            b"/metrics": Path(lambda given: Answer(facts.of(exposition), EXPOSITION)),
             b"/api/stats": Path(self._stats),
             b"/api/why": Path(self._why),
             b"/api/peers": self._list("peers", snapshots.peers, snapshots.Peer),
@@ -101,9 +101,3 @@ def in_json(value: object, status: int = 200) -> Answer:
 def _file(name: str, kind: str) -> Path:
     content = files("nettool.ops.web").joinpath("static", name).read_bytes()
     return Path(lambda given: Answer(content, kind), free=True)
-
-
-def _exposition(node: NodeService) -> bytes:
-    # When it is asked for: who scrapes nothing has no need of the library.
-    exposition = import_module("nettool.ops.metrics").exposition
-    return cast(bytes, exposition(node))
