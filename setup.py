@@ -38,8 +38,10 @@ setup(
     # Lower bounds only, and each is tested: `tox -e lowest` installs exactly these (tests/lowest.txt).
     install_requires=[
         "Twisted[tls,conch]>=26.10.0",
+        "click>=8.2",
         "zope.interface>=8.0",
     ],
+    entry_points={"console_scripts": ["nettool = nettool.commands.main:main"]},
     # twisted.plugins is not a package of ours: there must never be an __init__.py under twisted/.  package_dir makes an
     # editable install put this directory itself on sys.path; without it `twistd nettool` would silently not exist.
     packages=[*find_packages(include=["nettool", "nettool.*"]), "twisted.plugins"],

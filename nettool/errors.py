@@ -7,6 +7,7 @@ Never: behaviour.  A reason is named here or it does not exist; a test holds the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -71,5 +72,27 @@ class DropReason(bytes, Enum):
     """A line that the node's own end left no time to deliver or to give back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that settings cannot be."""
+
+    keys: tuple[str, ...]
+    """The key that is wrong, as `peers.max-line`, then those that make it so; none where no key is to blame."""
+    text: str
+    """What was expected."""
+    place: str = ""
+    """Where it was written, as `node.toml:3: peers.max-line`, `NETTOOL_MAX_LINE` or `--max-line`; empty: nowhere."""
+
+    def __str__(self) -> str:
+        place = self.place or "".join(self.keys[:1])
+        words = f"{place}: {self.text}" if place else self.text
+        # One line, whatever somebody has written as a key or as the name of a file.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
 class SettingError(ValueError):
-    """A setting has a value that it cannot have; the message names the setting and says what was expected."""
+    """A setting has a value that it cannot have; the message says what was expected, and of which setting."""
+
+    def __init__(self, *mistakes: Mistake | str) -> None:
+        self.mistakes = [mistake if isinstance(mistake, Mistake) else Mistake((), mistake) for mistake in mistakes]
+        super().__init__("; ".join(str(mistake) for mistake in self.mistakes))

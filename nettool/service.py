@@ -8,19 +8,22 @@ process of its own or by `nettool.embed` in somebody's program.  Never: a signal
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
-from nettool.errors import SettingError
+from nettool.listening.exchange import Exchange
+from nettool.listening.listener import Listener
 from nettool.peers.factory import PeerFactory
-from nettool.settings import BACKLOG, Live, OnNameTaken, Settings
+from nettool.settings import Live, Settings
+
+__all__ = ["Listener", "NodeService"]
 
 
 class NodeService(MultiService):
@@ -36,24 +39,78 @@ class NodeService(MultiService):
         """`listen` are Twisted server endpoint strings, or endpoints; `SettingError` for one that cannot be used."""
         super().__init__()
         self.setName("nettool")
+        self.reactor = reactor
         self.live = Live(settings)
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
         self.listeners: list[Listener] = []
+        self._numbers = count(1)
         self._ended: Deferred[None] | None = None
-        for number, where in enumerate(listen, 1):
-            endpoint = _endpoint(reactor, where) if isinstance(where, str) else where
-            listener = Listener(where if isinstance(where, str) else "", endpoint, self.peers)
-            listener.setName(f"listener {number}")
-            listener.setServiceParent(self)
-            self.listeners.append(listener)
+        self._closing: set[Deferred[Any]] = set()
+        for where in listen:
+            self.listen_on(where, self.peers)
+
+    # Where it listens
+
+    def listen_on(self, where: str | IStreamServerEndpoint, factory: IProtocolFactory, purpose: str = "") -> Listener:
+        """One more listener, bound when the node starts; `purpose` says for whom, if not for peers.
+
+        `SettingError` for an endpoint that cannot be used.
+        """
+        if isinstance(where, str):
+            listener = Listener.of(self.reactor, where, factory, purpose)
+        else:
+            listener = Listener("", where, factory, purpose)
+        self.listeners.append(listener)
+        self._adopt(listener)
+        return listener
+
+    def exchange(self, exchange: Exchange) -> list[str]:
+        """Have these listeners from now on, and say what has changed.  Who came by those that are closed stays."""
+        said = exchange.apply()
+        for listener in exchange.gone:
+            closed = listener.disownServiceParent().addErrback(self._closed_badly, listener.where)
+            self._closing.add(closed)
+            closed.addCallback(lambda _, closed=closed: self._closing.discard(closed))
+        for listener in exchange.listeners:
+            if listener.parent is None:
+                self._adopt(listener)
+        self.listeners = exchange.listeners
+        return said
+
+    def _adopt(self, listener: Listener) -> None:
+        listener.setName(f"listener {next(self._numbers)}")
+        listener.setServiceParent(self)
+
+    def _closed_badly(self, failure: Failure, where: str) -> None:
+        self._log.error("could not close {where}: {error}", where=where, error=failure.getErrorMessage())
+
+    # What is in force
+
+    def put_in_force(self, settings: Settings) -> None:
+        """Other settings, at once and for present connections too; what is a process's own, listeners, is not done."""
+        before = self.live.settings
+        self.live.replace(settings)
+        self.peers.settings_changed(before)
+
+    # Its beginning and its end
 
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
-        if self.live.peers.on_name_taken is OnNameTaken.TAKEOVER:
-            self._log.warn("on-name-taken is takeover: whoever can connect can take over any name")
+        for warning in self.live.settings.warnings():
+            self._log.warn("{warning}", warning=warning)
         for listener in self.listeners:
-            self._log.info("{node} listening on {where}", node=self.live.node.name.decode(), where=listener.where)
+            self.say_of(listener)
+
+    def say_of(self, listener: Listener) -> None:
+        """Say where one of its listeners listens."""
+        name, where = self.live.node.name.decode(), listener.where
+        if listener.purpose:
+            self._log.info(
+                "{node} listening on {where} for {purpose}", node=name, where=where, purpose=listener.purpose
+            )
+        else:
+            self._log.info("{node} listening on {where}", node=name, where=where)
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, then drain: once, however often it is asked for."""
@@ -67,6 +124,7 @@ class NodeService(MultiService):
         self._log.info("draining {count} connections", count=len(self.peers.connections))
         try:
             await super().stopService()
+            await DeferredList(list(self._closing))
             await self.peers.drain()
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed")
@@ -79,110 +137,3 @@ class NodeService(MultiService):
         """Cut the drain short."""
         self._log.warn("stopping at once")
         self.peers.abort()
-
-
-class Listener(Service):
-    """One endpoint on which peers connect."""
-
-    _log = Logger()
-
-    def __init__(self, description: str, endpoint: IStreamServerEndpoint, factory: PeerFactory) -> None:
-        """`description` is the endpoint's string, or empty where it was made without one."""
-        self._scheme = description.partition(":")[0]
-        self._description = description or repr(endpoint)
-        self._endpoint = endpoint
-        self._factory = factory
-        self._bound: Deferred[None] | None = None
-        self._failure: Failure | None = None
-        self.port: IListeningPort | None = None
-
-    def privilegedStartService(self) -> None:
-        """Bind; a failure is raised here, and not logged while the node lives on deaf."""
-        self._listen()
-
-    def startService(self) -> None:
-        """Bind, where nobody asked for it before."""
-        super().startService()
-        if self._bound is None:
-            self._listen()
-
-    def _listen(self) -> None:
-        self._bound = bound = self._endpoint.listen(self._factory).addCallback(self._listening)
-        now = bound.result if bound.called else None
-        if isinstance(now, Failure):
-            bound.addErrback(lambda failure: None)  # it is raised here instead
-            if isinstance(now.value, OverflowError):  # a port that there is not
-                raise _unusable(self._description, now.value)
-            now.raiseException()
-        # An endpoint that takes its time cannot be waited for here; its failure must be seen all the same.
-        bound.addErrback(self._failed_later)
-
-    def _listening(self, port: IListeningPort) -> None:
-        self.port = port
-
-    def _failed_later(self, failure: Failure) -> None:
-        self._failure = failure
-        if not failure.check(CancelledError):
-            self._log.critical("cannot listen on {where}: {error}", where=self._description, error=failure.value)
-
-    def bound(self) -> Deferred[None]:
-        """Fires when it is bound, and fails with what made that impossible; for endpoints that take their time."""
-        told: Deferred[None] = Deferred()
-
-        def tell(result: None) -> None:
-            if self._failure is None:
-                told.callback(None)
-            else:
-                told.errback(self._failure)
-
-        if self._bound is not None:
-            self._bound.addCallback(tell)
-        return told
-
-    def stopService(self) -> Deferred[Any]:
-        """Accept no more."""
-        super().stopService()
-        if self._bound is not None:
-            self._bound.cancel()
-        port, self.port = self.port, None
-        stopped = None if port is None else port.stopListening()
-        return gatherResults([stopped] if isinstance(stopped, Deferred) else [])
-
-    @property
-    def where(self) -> str:
-        """The address that was bound, as `tcp:127.0.0.1:6388`: the real port where 0 was asked for.
-
-        Of tcp and unix it is what `clientFromString` takes, so colons of an IPv6 address are escaped.
-        """
-        if self.port is None:
-            return self._description
-        address: Any = self.port.getHost()
-        name = getattr(address, "name", None)
-        if name is not None:
-            return f"{self._scheme or 'unix'}:{name.decode() if isinstance(name, bytes) else name}"
-        if not hasattr(address, "host"):  # somebody's endpoint, whose addresses are of a kind of its own
-            return self._description
-        host = address.host.replace(":", "\\:")
-        return f"{self._scheme or 'tcp'}:{host}:{address.port}"
-
-
-def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    """The endpoint that a string describes, with a backlog in the thousands, if its kind has one and none is named."""
-    scheme = description.partition(":")[0]
-    endpoint: IStreamServerEndpoint
-    try:
-        if scheme in ("tcp", "tcp6", "ssl", "tls", "unix") and "backlog=" not in description:
-            try:
-                endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
-                return endpoint
-            except TypeError:
-                pass  # it names one by its place, as in tcp:6388:127.0.0.1:100
-        endpoint = serverFromString(reactor, description)
-        return endpoint
-    except Exception as error:  # whatever the endpoint's parser, or the files that it names, bring about
-        raise _unusable(description, error) from error
-
-
-def _unusable(description: str, error: BaseException) -> SettingError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return SettingError(f"{description!r} is not an endpoint that can be used: {reason}")

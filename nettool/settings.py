@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, isinf
 
-from nettool.errors import SettingError
+from nettool.errors import Mistake, SettingError
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -73,15 +73,27 @@ class NodeSettings:
     name: bytes = b"node1"
     """What stands behind the `@` of `ok login alice@node1`."""
     state_dir: str = ""
-    """Where keys and certificates will be kept; a node that has none needs none."""
+    """Where keys and certificates are kept, made when there is something to keep; empty: nowhere."""
     drain_timeout: float = 10.0
     """Seconds to flush outboxes at shutdown, and a leaving peer's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What a process writes to its log."""
+
+    format: str | None = None
+    """`text` or `json`; none: text on a terminal, else json."""
+    level: str = "info"
+    """The lowest level that is written, by twisted.logger's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
     """Limits on one connection and on their number; 0 is unlimited for the `max_` ones but `max_line`."""
 
+    listen: tuple[str, ...] = ("tcp:6388:interface=127.0.0.1",)
+    """Where a process's peers connect, by server endpoint strings; an embedded node has an argument for that."""
     max_line: int = 64 * KIB
     """Bytes of a line without its end; as much as a connection may make the node hold before a line is whole."""
     max_peers: int = 10000
@@ -118,31 +130,68 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ManholeSettings:
+    """The console of a process."""
+
+    listen: str = ""
+    """A server endpoint string; empty: there is no console."""
+    authorized_keys: str = ""
+    """The file of public keys that may log in; read at each login."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What a process tells over HTTP."""
+
+    listen: str = ""
+    """A server endpoint string; empty: nothing is told."""
+    token: str = ""
+    """The file that holds the bearer token which requests must bring; empty: they need none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of them.  `check` is the only place that knows what goes with what."""
 
     node: NodeSettings = field(default_factory=NodeSettings)
     peers: PeerSettings = field(default_factory=PeerSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    manhole: ManholeSettings = field(default_factory=ManholeSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
-    def check(self) -> list[str]:
-        """Every mistake as one sentence that names the setting; none for settings that can be used."""
+    def check(self) -> list[Mistake]:
+        """Every mistake, each with the keys that bring it about; none for settings that can be used."""
         peers, delivery = self.peers, self.delivery
         mistakes = []
         if not 64 <= peers.max_line <= 16 * MIB:
-            mistakes.append("max-line: expected 64 bytes to 16MiB")
+            mistakes.append(Mistake(("peers.max-line",), "expected 64 bytes to 16MiB"))
         if delivery.outbox_bytes and delivery.outbox_bytes < 2 * peers.max_line:
-            mistakes.append("outbox-bytes: expected 0 (unlimited) or at least twice max-line")
+            keys = ("delivery.outbox-bytes", "peers.max-line")
+            mistakes.append(Mistake(keys, "expected 0 (unlimited) or at least twice max-line"))
         if not isinf(delivery.stall_timeout) and delivery.stall_timeout <= delivery.direct_patience:
-            mistakes.append("stall-timeout: expected more than direct-patience")
+            keys = ("delivery.stall-timeout", "delivery.direct-patience")
+            mistakes.append(Mistake(keys, "expected more than direct-patience"))
         for key, seconds in (
-            ("drain-timeout", self.node.drain_timeout),
-            ("login-timeout", peers.login_timeout),
-            ("stall-timeout", delivery.stall_timeout),
+            ("node.drain-timeout", self.node.drain_timeout),
+            ("peers.login-timeout", peers.login_timeout),
+            ("delivery.stall-timeout", delivery.stall_timeout),
         ):
             if not seconds > 0:
-                mistakes.append(f"{key}: expected a time above zero, or forever")
+                mistakes.append(Mistake((key,), "expected a time above zero, or forever"))
+        if self.manhole.listen and not self.manhole.authorized_keys:
+            keys = ("manhole.authorized-keys", "manhole.listen")
+            mistakes.append(Mistake(keys, "expected a file of public keys, without which nobody could log in"))
+        if self.manhole.listen and not self.node.state_dir:
+            keys = ("node.state-dir", "manhole.listen")
+            mistakes.append(Mistake(keys, "expected a directory, where the manhole's host key is kept"))
         return mistakes
+
+    def warnings(self) -> list[str]:
+        """What can be used, and may not be meant."""
+        if self.peers.on_name_taken is OnNameTaken.TAKEOVER:
+            return ["on-name-taken is takeover: whoever can connect can take over any name"]
+        return []
 
 
 class Live:
@@ -151,13 +200,14 @@ class Live:
     Connections keep this cell, not its content, so that a change reaches those that are present.
     """
 
-    __slots__ = ("delivery", "node", "peers")
+    __slots__ = ("delivery", "node", "peers", "settings")
 
     def __init__(self, settings: Settings) -> None:
         self.replace(settings)
 
     def replace(self, settings: Settings) -> None:
         """Put other settings in force, at once and for all connections."""
+        self.settings = settings
         self.node: NodeSettings = settings.node
         self.peers: PeerSettings = settings.peers
         self.delivery: DeliverySettings = settings.delivery
@@ -199,3 +249,22 @@ def parse_count(text: str) -> int:
 def decimal(number: float) -> bytes:
     """A limit as the protocol writes it: `10`, `0.1`, never `1e-05` or `10.0`."""
     return f"{number:.6f}".rstrip("0").rstrip(".").encode()
+
+
+def write_duration(seconds: float) -> str:
+    """What `parse_duration` reads, in the largest unit that gives a whole number."""
+    if isinf(seconds):
+        return "forever"
+    for unit, size in reversed(_SECONDS.items()):
+        number = round(seconds / size, 9)
+        if seconds and number == int(number):
+            return f"{int(number)}{unit}"
+    return f"{seconds * 1000:.9f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
+
+
+def write_size(size: int) -> str:
+    """What `parse_size` reads, in the largest unit that gives a whole number."""
+    for unit, unit_size in (("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", KIB)):
+        if size and size % unit_size == 0:
+            return f"{size // unit_size}{unit}"
+    return str(size)

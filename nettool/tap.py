@@ -1,15 +1,17 @@
 """
 The process around a node: command line, signals, exit statuses.
 
-In: a command line.  Out: a service, ready to be started by twistd, twist or a test.  Never: a line.
+In: a command line, an environment, a file.  Out: a service, ready to be started by twistd, twist or a test.
+Never: a line.
 """
 
 from __future__ import annotations
 
+import os
 import signal
-import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import Service
@@ -20,16 +22,24 @@ from twisted.python.usage import UsageError
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
-from nettool.options import TABLE, settings_from
+from nettool.options import TABLE, Configuration, Option, Reading
+from nettool.reloading import Door, ReloadableNode
 from nettool.service import NodeService
-from nettool.settings import MIB, NodeSettings, Settings
-from nettool.wire.names import is_name
-
-DEFAULT_LISTEN = "tcp:6388:interface=127.0.0.1"
+from nettool.settings import MIB, Settings
 
 # sysexits.h
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
+
+DOORS: Sequence[Door] = [
+    Door("peers.listen", lambda node, settings: node.peers),
+]
+"""What answers at each of the addresses that the options name."""
+
+
+def _usage(option: Option) -> str:
+    several = " May be given several times." if option.several else ""
+    return f"{option.help}{several} [default: {option.default}]"
 
 
 class Options(UsageOptions):
@@ -41,20 +51,28 @@ class Options(UsageOptions):
     synopsis = "[options]"
     longdesc = (
         "Routes lines of text between named peers. Connect with nc, say a name, then `name: text`. Times are written "
-        "100ms, 10s, 2m or forever; sizes 64KiB, 4MiB or plain bytes."
+        "100ms, 10s, 2m or forever; sizes 64KiB, 4MiB or plain bytes. An option goes before its variable, such as "
+        "NETTOOL_MAX_LINE, and that before its key in the file. `nettool default-config` prints a file of all "
+        "defaults, and `nettool check-config FILE` says what is wrong with one."
     )
-    optParameters: ClassVar = [[option.name, None, None, option.help] for option in TABLE]
+    optParameters: ClassVar = [
+        ["config", None, None, "A TOML file of these options, which a reload reads again. [default: none]"],
+        *([option.name, None, None, _usage(option)] for option in TABLE if not option.several),
+    ]
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: the process's, if there is none."""
         super().__init__()
-        self.listen: list[str] = []
-        self.settings = Settings()
+        self._environment = os.environ if environment is None else environment
+        self.lists: dict[str, list[str]] = {}
+        """What was said of options that may be given several times."""
+        self.configuration = Configuration({}, {})
+        self.reading = Reading(Settings(), "")
 
-    def opt_listen(self, endpoint: str) -> None:
-        """Where peers connect: a Twisted server endpoint string, such as tcp:6388, unix:/run/nettool.sock or
-        ssl:6390:privateKey=key.pem:certKey=cert.pem; may be given several times.
-        [default: tcp:6388:interface=127.0.0.1]"""
-        self.listen.append(endpoint)
+    @property
+    def settings(self) -> Settings:
+        """What all of it comes to."""
+        return self.reading.settings
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -75,14 +93,30 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """Make settings of the options, and check them."""
-        written = {option.name: self[option.name] for option in TABLE if self[option.name] is not None}
+        flags = {option.name: self[option.name] for option in TABLE if self.get(option.name) is not None}
+        self.configuration = Configuration(flags | self.lists, self._environment, self["config"])
         try:
-            self.settings = settings_from(written, Settings(NodeSettings(name=_host_name())))
+            self.reading = self.configuration.read()
         except SettingError as error:
             raise UsageError(str(error)) from None
 
 
-def makeService(options: Options, reactor: Any = None) -> ProcessNode:
+def _collects(option: Option) -> Callable[[Options, str], None]:
+    """A method of Options for an option that may be given several times, as Twisted wants it."""
+
+    def collect(self: Options, value: str) -> None:
+        self.lists.setdefault(option.name, []).append(value)
+
+    collect.__doc__ = _usage(option)
+    return collect
+
+
+for _option in TABLE:
+    if _option.several:
+        setattr(Options, "opt_" + _option.name.replace("-", "_"), _collects(_option))
+
+
+def makeService(options: Options, reactor: Any = None, doors: Sequence[Door] = DOORS) -> ProcessNode:
     """A whole node, not yet started.
 
     Without a reactor it is the process's own node: it uses the process's reactor, takes TERM and INT, and tunes the
@@ -93,27 +127,88 @@ def makeService(options: Options, reactor: Any = None) -> ProcessNode:
         reactor = process_reactor()
         _raise_allocator_thresholds()
     try:
-        node = ProcessNode(options.settings, reactor, options.listen or [DEFAULT_LISTEN])
+        node = ProcessNode(options.configuration, options.reading, reactor, doors)
     except SettingError as error:
-        _end(EX_CONFIG, f"listen: {error}")
+        _end(EX_CONFIG, str(error))
     if own_process:
+        twistd: Mapping[str, Any] = options.parent or {}
+        node.pid_file = twistd.get("pidfile", "")
+        if twistd.get("nodaemon") == 0 and not twistd.get("debug"):
+            node.last_words = LastWords()
         node.addService(Signals(reactor, node))
     reactor.callWhenRunning(node.say_where)
     return node
 
 
-class ProcessNode(NodeService):
+class ProcessNode(ReloadableNode):
     """The node of a process: a listener that cannot be bound ends it with one line that says which."""
+
+    pid_file = ""
+    """The file that twistd wrote for this process, and leaves behind when it ends here."""
+    last_words: LastWords | None = None
+    """Where they are for a parent process to say."""
 
     def privilegedStartService(self) -> None:
         """Bind all listeners, or end the process."""
-        try:
+        with self._or_end():
             super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Bind them, where nobody did before."""
+        with self._or_end():
+            super().startService()
+        if self.last_words is not None:
+            self.last_words.are_none()
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        try:
+            yield
         except SettingError as error:
-            _end(EX_CONFIG, f"listen: {error}")
+            self._end(EX_CONFIG, f"listen: {error}")
         except (CannotListenError, OSError) as error:
-            self._log.critical("cannot listen: {error}", error=str(error))  # where standard error is nobody's
-            _end(EX_UNAVAILABLE, f"listen: {error}")
+            self._end(EX_UNAVAILABLE, f"listen: {error}")
+
+    def _end(self, status: int, message: str) -> NoReturn:
+        self._log.error("cannot start: {error}", error=message)  # for a daemon, whose standard error is nobody's
+        if self.last_words is not None:
+            self.last_words.are(status, message)
+        _remove_own(self.pid_file)
+        _end(status, message)
+
+
+class LastWords:
+    """How a daemon that cannot start tells whoever started it: in one line and by the status, as it would without.
+
+    twistd forks, binds in the child, and has its parent wait.  Of whatever goes wrong the parent says no more than
+    that the log has it, and ends with status 1.  So it is made to wait here first, as soon as it has forked.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._parent = os.getpid()
+        self._waited = False
+        os.register_at_fork(after_in_parent=self._wait)
+
+    def _wait(self) -> None:
+        if os.getpid() != self._parent or self._waited:  # twistd's child forks too
+            return
+        self._waited = True
+        os.close(self._write)
+        with open(self._read, "rb") as pipe:
+            status, _, message = pipe.read().partition(b" ")
+        if message:
+            print(message.decode(), file=sys.__stderr__, flush=True)
+            os._exit(int(status))
+
+    def are(self, status: int, message: str) -> None:
+        """Said by the daemon, which ends now."""
+        os.write(self._write, f"{status} nettool: {message}".encode("utf-8", "replace"))
+
+    def are_none(self) -> None:
+        """Said by the daemon, which lives."""
+        os.close(self._write)
+        os.close(self._read)
 
 
 class Signals(Service):
@@ -148,11 +243,6 @@ class Signals(Service):
             self._reactor.stop()
 
 
-def _host_name() -> bytes:
-    name = socket.gethostname().partition(".")[0].encode()
-    return name if is_name(name) else b"node"
-
-
 def _raise_allocator_thresholds() -> None:
     """Let glibc keep what it is given back: otherwise each read's memory is faulted in anew.
 
@@ -161,6 +251,16 @@ def _raise_allocator_thresholds() -> None:
     """
     block = bytes(8 * MIB)
     del block
+
+
+def _remove_own(pid_file: str) -> None:
+    """Remove the file that says that this process runs, if there is one and it says so."""
+    try:
+        with open(pid_file, "rb") as file:
+            if file.read() == b"%d" % os.getpid():
+                os.unlink(pid_file)
+    except OSError:
+        pass  # there is none, or it is somebody else's
 
 
 def _end(status: int, message: str) -> NoReturn:

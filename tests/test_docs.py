@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,9 +26,12 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from nettool.embed import Node
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
-from nettool.options import TABLE
+from nettool.options import TABLE, settle
+from nettool.options.pages import reference_page
+from nettool.options.sources import from_file
 from nettool.settings import Settings
-from nettool.tap import DEFAULT_LISTEN, Options, makeService
+from nettool.tap import Options, makeService
+from tests.support.certificates import certificate_and_key, write_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
@@ -48,6 +51,8 @@ def load(path: str) -> ModuleType:
     spec.loader.exec_module(module)
     return module
 
+
+KEY_AND_CERTIFICATE = certificate_and_key()
 
 names_in: Callable[[str], dict[str, int]] = load("docs/source_links.py").names_in
 
@@ -124,7 +129,7 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     at = next(index for index, word in enumerate(words) if word.endswith("twistd"))
     assert words[at + 1 : at + 3] == ["-n", "nettool"]
     for name in re.findall(r"[kK]ey=(\w+\.pem)", block.text):
-        (tmp_path / name).write_bytes(KEY_AND_CERTIFICATE)
+        write_key(tmp_path / name, *KEY_AND_CERTIFICATE)
     options = Options()
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
@@ -132,23 +137,21 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     assert len(node.listeners) == max(1, words.count("--listen"))
 
 
-def self_signed() -> bytes:
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node1")])
-    now = datetime.now(UTC)
-    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+def configures_a_node(block: Block, tmp_path: Path) -> None:
+    """The command, then a node that reads what it made."""
+    for line in block.text.splitlines():
+        command, _, into = line.partition(" > ")
+        if command.startswith("nettool "):
+            words = [str(Path(sys.executable).with_name("nettool")), *shlex.split(command)[1:]]
+            said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+            if into:
+                (tmp_path / into).write_text(said, encoding="utf-8")
+        else:
+            starts_a_node(replace(block, text=line), tmp_path)
 
 
-KEY_AND_CERTIFICATE = self_signed()
+def is_a_file_of_options(block: Block) -> None:
+    settle([from_file("example.toml", block.text.encode())], Settings())
 
 
 def says_only_what_the_node_takes(block: Block) -> None:
@@ -205,6 +208,8 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"(python3 -m venv .*)?\S*twistd -n nettool", starts_a_node),
     (r"", r"printf .* \| nc ", says_only_what_the_node_takes),
     (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
+    (r"", r"nettool default-config", configures_a_node),
+    (r"toml", r"", is_a_file_of_options),
     (r"", r"python -m bench", is_a_benchmark),
 ]
 
@@ -232,7 +237,7 @@ def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypa
     check = held(block)
     if check is not None:
         monkeypatch.chdir(tmp_path)
-        check(block, tmp_path) if check is starts_a_node else check(block)
+        check(block, tmp_path) if check in (starts_a_node, configures_a_node) else check(block)
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:
@@ -315,16 +320,17 @@ def codes(cell: str) -> list[str]:
     return re.findall(r"`([^`]*)`", cell)
 
 
-def test_the_page_for_operators_has_all_options_with_their_defaults() -> None:
-    shown = {row[0].strip("`").split()[0].strip("`"): row[1].strip(" `|") for row in rows("docs/operating.md")[1:]}
-    assert shown.pop("--listen") == DEFAULT_LISTEN
+def test_the_page_of_options_is_made_of_the_table() -> None:
+    page = "docs/reference/options.md"
+    assert text_of(page) == reference_page(), "run python docs/options_page.py"
+    shown = {row[0].split()[0].strip("`"): row for row in rows(page) if row[0].startswith("`--")}
     assert shown.keys() == {f"--{option.name}" for option in TABLE}
-    defaults = Settings()
     for option in TABLE:
-        told = shown[f"--{option.name}"]
-        if option.name in ("node-name", "state-dir"):
-            continue  # the host's, and none
-        assert option.parse(told) == getattr(getattr(defaults, option.group), option.field), option.name
+        row = shown[f"--{option.name}"]
+        assert codes(row[1]) == [option.variable, option.key]
+        if not option.here and row[3] != "off":
+            written = tuple(row[3].strip("`").split()) if option.several else (row[3].strip("`"),)
+            assert option.parse(written) == option.of(Settings())
 
 
 def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
@@ -348,7 +354,7 @@ def test_the_ledgers_table_has_all_counts() -> None:
     assert {field.name for field in fields(snapshot)} == set(words)
 
 
-ROOMS_WITH_WORDS = ["broker", "outbox", "peers", "embed", "service", "tap"]
+ROOMS_WITH_WORDS = ["broker", "outbox", "peers", "embed", "service", "tap", "options", "listening", "reloading"]
 # Classes that are no word of their own.
 NO_WORDS = {"Options": "a command line's grammar", "Routing": "the room's own word, by its ways"}
 

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     ["plugin"],
     ["tap"],
-    ["ops", "embed", "commands"],
+    ["ops", "embed", "commands", "reloading"],
     ["service", "options"],
-    ["client", "cluster", "peers"],
+    ["client", "cluster", "peers", "listening"],
     ["mesh", "broker"],
     ["outbox"],
     ["wire"],

@@ -32,6 +32,7 @@ BRINGS = {
     "service_identity": "twisted[tls]",
     "cryptography": "twisted[conch]",
     "attrs": "twisted",
+    "click": "click",
     "automat": "twisted",
     "typing_extensions": "twisted",
 }

@@ -16,6 +16,7 @@ from nettool.settings import (
     MIB,
     DeliverySettings,
     Live,
+    ManholeSettings,
     NodeSettings,
     OnNameTaken,
     PeerSettings,
@@ -25,11 +26,15 @@ from nettool.settings import (
     parse_count,
     parse_duration,
     parse_size,
+    write_duration,
+    write_size,
 )
 
 DEFAULTS = {
     "node": {"name": b"node1", "state_dir": "", "drain_timeout": 10.0},
+    "log": {"format": None, "level": "info"},
     "peers": {
+        "listen": ("tcp:6388:interface=127.0.0.1",),
         "max_line": 64 * KIB,
         "max_peers": 10000,
         "max_addresses": 100,
@@ -44,6 +49,8 @@ DEFAULTS = {
         "topic_overflow": TopicOverflow.DROP_OLDEST,
         "stall_timeout": 30.0,
     },
+    "manhole": {"listen": "", "authorized_keys": ""},
+    "web": {"listen": "", "token": ""},
 }
 
 
@@ -65,10 +72,10 @@ def test_settings_are_frozen(value: Any) -> None:
 
 
 def settings(**changes: Any) -> Settings:
-    """The defaults, but for these; each key is in one group only."""
+    """The defaults, but for these; each key is in one of these groups only."""
     groups = {"node": NodeSettings(), "peers": PeerSettings(), "delivery": DeliverySettings()}
     for key, value in changes.items():
-        group = next(group for group, values in DEFAULTS.items() if key in values)
+        group = next(group for group in groups if key in DEFAULTS[group])
         groups[group] = replace(groups[group], **{key: value})
     return Settings(**groups)
 
@@ -99,26 +106,43 @@ def test_these_settings_can_be_used(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "keys"),
     [
-        ({"max_line": 63}, ["max-line"]),
-        ({"max_line": 0}, ["max-line"]),
-        ({"max_line": 16 * MIB + 1, "outbox_bytes": 64 * MIB}, ["max-line"]),
-        ({"outbox_bytes": 128 * KIB - 1}, ["outbox-bytes"]),
-        ({"outbox_bytes": 1}, ["outbox-bytes"]),
-        ({"max_line": 3 * MIB}, ["outbox-bytes"]),
-        ({"direct_patience": 30.0}, ["stall-timeout"]),
-        ({"stall_timeout": 5.0}, ["stall-timeout"]),
-        ({"direct_patience": inf}, ["stall-timeout"]),
-        ({"login_timeout": 0.0}, ["login-timeout"]),
-        ({"drain_timeout": 0.0}, ["drain-timeout"]),
-        ({"stall_timeout": 0.0, "direct_patience": 0.0}, ["stall-timeout", "stall-timeout"]),
-        ({"max_line": 1, "outbox_bytes": 1, "login_timeout": 0.0}, ["max-line", "outbox-bytes", "login-timeout"]),
+        ({"max_line": 63}, ["peers.max-line"]),
+        ({"max_line": 0}, ["peers.max-line"]),
+        ({"max_line": 16 * MIB + 1, "outbox_bytes": 64 * MIB}, ["peers.max-line"]),
+        ({"outbox_bytes": 128 * KIB - 1}, ["delivery.outbox-bytes"]),
+        ({"outbox_bytes": 1}, ["delivery.outbox-bytes"]),
+        ({"max_line": 3 * MIB}, ["delivery.outbox-bytes"]),
+        ({"direct_patience": 30.0}, ["delivery.stall-timeout"]),
+        ({"stall_timeout": 5.0}, ["delivery.stall-timeout"]),
+        ({"direct_patience": inf}, ["delivery.stall-timeout"]),
+        ({"login_timeout": 0.0}, ["peers.login-timeout"]),
+        ({"drain_timeout": 0.0}, ["node.drain-timeout"]),
+        ({"stall_timeout": 0.0, "direct_patience": 0.0}, ["delivery.stall-timeout", "delivery.stall-timeout"]),
+        (
+            {"max_line": 1, "outbox_bytes": 1, "login_timeout": 0.0},
+            ["peers.max-line", "delivery.outbox-bytes", "peers.login-timeout"],
+        ),
     ],
     ids=str,
 )
-def test_every_mistake_is_one_sentence_that_names_the_setting(changes: dict[str, Any], keys: list[str]) -> None:
+def test_every_mistake_names_its_key_and_says_what_was_expected(changes: dict[str, Any], keys: list[str]) -> None:
     mistakes = settings(**changes).check()
-    assert [mistake.partition(":")[0] for mistake in mistakes] == keys
-    assert all(": expected " in mistake and "\n" not in mistake for mistake in mistakes)
+    assert [mistake.keys[0] for mistake in mistakes] == keys
+    assert [str(mistake).partition(":")[0] for mistake in mistakes] == keys
+    assert all(mistake.text.startswith("expected ") and "\n" not in str(mistake) for mistake in mistakes)
+
+
+def test_a_manhole_needs_keys_and_a_place_for_its_own() -> None:
+    manhole = Settings(manhole=ManholeSettings(listen="tcp:6022"))
+    assert [mistake.keys[0] for mistake in manhole.check()] == ["manhole.authorized-keys", "node.state-dir"]
+    with_keys = replace(manhole, manhole=ManholeSettings("tcp:6022", "/keys"), node=NodeSettings(state_dir="/state"))
+    assert with_keys.check() == []
+
+
+def test_takeover_is_warned_of() -> None:
+    assert Settings().warnings() == []
+    [warning] = settings(on_name_taken=OnNameTaken.TAKEOVER).warnings()
+    assert "take over any name" in warning
 
 
 def test_the_low_water_mark_is_half_the_bound() -> None:
@@ -131,6 +155,7 @@ def test_whoever_keeps_the_live_cell_sees_settings_change() -> None:
     changed = settings(name=b"other", max_line=64, outbox_bytes=0)
     live.replace(changed)
     assert (live.node, live.peers, live.delivery) == (changed.node, changed.peers, changed.delivery)
+    assert live.settings is changed
 
 
 # --- how they are written
@@ -238,6 +263,30 @@ def test_whatever_is_written_is_a_value_or_a_setting_error(text: str) -> None:
             assert repr(text) in str(error)
         else:
             assert value >= 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        *((0.0, "0s"), (0.1, "100ms"), (10.0, "10s"), (60.0, "1m"), (90.0, "90s"), (7200.0, "2h"), (1.5, "1500ms")),
+        *((0.0005, "0.5ms"), (inf, "forever")),
+    ],
+)
+def test_a_time_is_written_in_the_largest_unit_that_gives_a_whole_number(seconds: float, written: str) -> None:
+    assert write_duration(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("size", "written"), [(0, "0"), (1, "1"), (KIB, "1KiB"), (1500, "1500"), (4 * MIB, "4MiB"), (1024 * MIB, "1GiB")]
+)
+def test_a_size_is_written_in_the_largest_unit_that_gives_a_whole_number(size: int, written: str) -> None:
+    assert write_size(size) == written
+
+
+@given(st.floats(0, 1e6).map(lambda seconds: round(seconds, 6)), st.integers(0, 10**14))
+def test_what_is_written_is_read_as_what_it_was(seconds: float, size: int) -> None:
+    assert parse_duration(write_duration(seconds)) == pytest.approx(seconds)
+    assert parse_size(write_size(size)) == size
 
 
 @pytest.mark.parametrize(

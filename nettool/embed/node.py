@@ -20,12 +20,16 @@ from twisted.python.failure import Failure
 from nettool._reactor import process_reactor
 from nettool.broker.ledger import LedgerSnapshot
 from nettool.embed.inside import InsideEndpoint
-from nettool.errors import SettingError
-from nettool.options import settings_from
+from nettool.errors import Mistake, SettingError
+from nettool.options import TABLE, from_keywords, settle
 from nettool.service import NodeService
+from nettool.settings import Settings
 
 T = TypeVar("T")
 P = TypeVar("P", bound=IProtocol)
+
+# Those of the node itself: a log, a console and a status page are a process's own, and `listen` has its own argument.
+_OPTIONS = [option for option in TABLE if option.group in ("node", "peers", "delivery") and option.name != "listen"]
 
 
 class Node(NodeService):
@@ -50,7 +54,7 @@ class Node(NodeService):
         `SettingError` for an endpoint or an option that cannot be used.
         """
         self._reactor = process_reactor() if reactor is None else reactor
-        super().__init__(settings_from(_as_written(options)), self._reactor, listen)
+        super().__init__(_settings_from(options), self._reactor, listen)
         self.setName(None)  # children of one parent have different names, or none
         self._inside = InsideEndpoint(
             self._reactor, self.live.node.name.decode(), self.peers, lambda: bool(self.running)
@@ -158,16 +162,16 @@ class Node(NodeService):
         return self.broker.snapshot()
 
 
-def _as_written(options: Mapping[str, object]) -> dict[str, str]:
-    """Options as on the command line; what has no such form is refused, where `str` would make a name of None."""
+def _settings_from(options: Mapping[str, object]) -> Settings:
+    """Checked settings; what has no written form is refused, where `str` would make a name of None."""
     wrong = [
-        f"{name}: expected text or a number, not {value!r}"
+        Mistake((), f"expected text or a number, not {value!r}", name)
         for name, value in options.items()
         if not isinstance(value, str | int | float)
     ]
     if wrong:
-        raise SettingError("; ".join(wrong))
-    return {name.replace("_", "-"): str(value) for name, value in options.items()}
+        raise SettingError(*wrong)
+    return settle([from_keywords({name: str(value) for name, value in options.items()}, _OPTIONS)], Settings())
 
 
 def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -211,6 +211,13 @@ class Pump:
             self._timer.cancel()
         self._timer = None if isinf(due) else self._clock.callLater(max(0.0, due - self._clock.seconds()), self._tick)
 
+    def settings_changed(self, stalls_sooner: bool) -> None:
+        """Wait by the times that are in force now; a stall that may last less long than before begins anew."""
+        if stalls_sooner:
+            self._moved_at = self._clock.seconds()
+        if self._timer is not None or self.outbox.full or self._waiting is not None:
+            self.watch()
+
     def _due(self) -> float:
         backlog = self.outbox.backlog
         patience = inf if backlog is None else backlog.deadline()

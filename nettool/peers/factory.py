@@ -22,7 +22,7 @@ from nettool.outbox.turn import Turn
 from nettool.peers.protocol import PeerProtocol
 from nettool.peers.ready import ReadySockets
 from nettool.peers.session import Phase
-from nettool.settings import SHUTDOWN_RETURNS, Live
+from nettool.settings import SHUTDOWN_RETURNS, Live, Settings
 
 
 class PeerFactory(Factory):
@@ -77,6 +77,14 @@ class PeerFactory(Factory):
         """A session had a fault of ours: it is counted, and leaves nothing behind."""
         self.faults += 1
         self.broker.routing.start_afresh()
+
+    def settings_changed(self, before: Settings) -> None:
+        """Other settings are in force: timers that present connections have set by those before are set anew."""
+        now, peers, delivery = self.live, before.peers, before.delivery
+        if (peers.login_timeout, delivery) == (now.peers.login_timeout, now.delivery):
+            return
+        for connection in tuple(self.connections):
+            connection.settings_changed(before)
 
     # The end
 

@@ -29,7 +29,7 @@ from nettool.interfaces import IShell
 from nettool.outbox.pump import Pump
 from nettool.peers.ready import can_read
 from nettool.peers.session import Phase, Session
-from nettool.settings import LINGER, READ, SHUTDOWN_RETURNS
+from nettool.settings import LINGER, READ, SHUTDOWN_RETURNS, Settings
 
 if TYPE_CHECKING:
     from nettool.peers.factory import PeerFactory
@@ -186,6 +186,14 @@ class PeerProtocol(Protocol):
     def when_flushed(self, call: Callable[[PeerProtocol], None]) -> None:
         """Call this when all that is queued has gone; never, if the connection ends before."""
         self._pump.when_empty(lambda: call(self))
+
+    def settings_changed(self, before: Settings) -> None:
+        """Timers are set by what is in force now.  A time that is shorter than before begins anew."""
+        live = self.factory.live
+        if self.session.phase is Phase.LOGIN and self._stage is Stage.OPEN:
+            if live.peers.login_timeout != before.peers.login_timeout:
+                self._set_timer(live.peers.login_timeout, self._login_timed_out)
+        self._pump.settings_changed(live.delivery.stall_timeout < before.delivery.stall_timeout)
 
     # What follows
 

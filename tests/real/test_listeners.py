@@ -1,16 +1,10 @@
 """Listeners: every kind of endpoint, several at once, and what is said about those that cannot be."""
 
-import datetime
-import ipaddress
 import socket
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.real.conftest import Start
 from tests.real.node import (
@@ -27,6 +21,7 @@ from tests.real.node import (
     in_background,
     who,
 )
+from tests.support.certificates import write_pair
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
@@ -35,28 +30,7 @@ EX_CONFIG = 78
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A key and its self-signed certificate for 127.0.0.1, as files."""
-    directory = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    key_file, certificate_file = directory / "key.pem", directory / "certificate.pem"
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    return key_file, certificate_file
+    return write_pair(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""
+How the value of an option is written.
+
+In: a value as text.  Out: what it means, or what was expected instead; and back again.  Never: which option it is of,
+or what goes with what.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nettool.errors import SettingError
+from nettool.listening.endpoints import arguments, endpoint_of, fault_of_secret, scheme
+from nettool.listening.opening import rehearse
+from nettool.settings import parse_count, parse_duration, parse_size, write_duration, write_size
+from nettool.wire.names import name_fault
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value."""
+
+    word: str
+    """What stands for a value in a usage."""
+    parse: Callable[[str], Any]
+    """The value from its written form; `SettingError`, saying what was expected, for anything else."""
+    write: Callable[[Any], str]
+    """The written form of a value: `parse` reads it."""
+    expected: str
+    """What to say to somebody who wrote something else."""
+    numbers: bool = False
+    """Whether a plain number will do, where a file tells numbers from text."""
+
+
+def _parse_name(text: str) -> bytes:
+    name = text.encode("utf-8", "surrogateescape")
+    fault = name_fault(name)
+    if fault:
+        raise SettingError(f"expected a name, and {fault}; not {text!r}")
+    return name
+
+
+def _parse_directory(text: str) -> str:
+    path = _path(text)
+    if not text or (os.path.exists(path) and not os.path.isdir(path)):
+        raise SettingError(f"expected a directory, which {text!r} is not")
+    return path
+
+
+def _parse_keys_file(text: str) -> str:
+    """A file of public keys: whoever can write it lets anybody in."""
+    if not text:
+        return ""
+    path = _path(text)
+    mode = _readable(path)
+    if mode & 0o022:
+        raise SettingError(
+            f"expected that nobody but its owner can write {path}, whose mode is {mode:04o}: chmod go-w {path}"
+        )
+    return path
+
+
+def _parse_secret_file(text: str) -> str:
+    if not text:
+        return ""
+    path = _path(text)
+    _readable(path)
+    fault = fault_of_secret(path)
+    if fault:
+        raise SettingError(fault)
+    return path
+
+
+def _readable(path: str) -> int:
+    """The mode of a file that can be read."""
+    reason: object = "it is none"
+    try:
+        if os.path.isfile(path) or not os.path.exists(path):  # opening a pipe would wait for who writes it
+            with open(path, "rb") as file:
+                return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+    raise SettingError(f"expected a file that can be read, not {path!r}: {reason}")
+
+
+def _path(text: str) -> str:
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _parse_endpoint(text: str) -> str:
+    """A server endpoint string that could be listened on, but for its address, which may be in use."""
+    if rehearse(None, text, None) is None:
+        endpoint_of(None, text)
+    return text
+
+
+def _parse_own_endpoint(text: str) -> str:
+    """The endpoint of a door that is for the machine's own users, unless it says for whom it is; empty for no door."""
+    if text and scheme(text) in ("tcp", "ssl") and len(arguments(text)) == 2:
+        text += ":interface=127.0.0.1"
+    return _parse_optional_endpoint(text)
+
+
+def _parse_optional_endpoint(text: str) -> str:
+    return _parse_endpoint(text) if text else ""
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def one_of(kind: type[Enum]) -> Kind:
+    """One of an enumeration's values."""
+
+    def parse(text: str) -> Enum:
+        try:
+            return kind(text)
+        except ValueError:
+            raise _not_among([choice.value for choice in kind], text) from None
+
+    words = [choice.value for choice in kind]
+    return Kind("|".join(words), parse, lambda value: str(value.value), " or ".join(words))
+
+
+def one_word_of(*words: str) -> Kind:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise _not_among(words, text)
+        return text
+
+    return Kind("|".join(words), parse, str, " or ".join(words))
+
+
+def _not_among(words: Sequence[str], text: str) -> SettingError:
+    return SettingError(f"expected {' or '.join(words)}, not {text!r}")
+
+
+NAME = Kind("NAME", _parse_name, _text, "a name")
+DIRECTORY = Kind("DIR", _parse_directory, str, "a directory")
+KEYS_FILE = Kind("FILE", _parse_keys_file, str, "a file")
+SECRET_FILE = Kind("FILE", _parse_secret_file, str, "a file")
+ENDPOINT = Kind("ENDPOINT", _parse_endpoint, str, "an endpoint such as tcp:6388, or several in an array")
+OPTIONAL_ENDPOINT = Kind("ENDPOINT", _parse_optional_endpoint, str, "an endpoint such as tcp:6390")
+OWN_ENDPOINT = Kind("ENDPOINT", _parse_own_endpoint, str, "an endpoint such as tcp:6022")
+DURATION = Kind("TIME", parse_duration, write_duration, "a time such as 100ms, 10s, 2m or forever")
+SIZE = Kind("SIZE", parse_size, write_size, "a size such as 64KiB, 4MiB or plain bytes", numbers=True)
+COUNT = Kind("NUMBER", parse_count, str, "a whole number, 0 or more", numbers=True)
