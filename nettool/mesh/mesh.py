@@ -1,0 +1,370 @@
+"""
+Many connections as one.
+
+In: connections, each with an id that the caller chose; envelopes.  Out: envelopes, from all of them, through one queue;
+events.  Never: a lock, a loop that waits, an envelope taken and forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from nettool._reactor import process_reactor
+from nettool.mesh.capabilities import Lifecycle, Receiver, Sender
+from nettool.mesh.connection import (
+    CLOSE_TIMEOUT,
+    INCOMING_CAPACITY,
+    MAX_ENVELOPE,
+    OUTGOING_CAPACITY,
+    QUEUE_BYTES,
+    Connection,
+    check_payload,
+)
+from nettool.mesh.envelope import Added, ConnectionStats, Disconnected, Envelope, Event, Removed
+from nettool.mesh.errors import ConnectionGone, DuplicateId, EnvelopeTooLarge, MeshClosed, NotFound, QueueFull
+from nettool.mesh.incoming import Incoming
+from nettool.mesh.outgoing import Outgoing
+from nettool.mesh.removal import Removal
+
+_id_of = itemgetter(0)
+_payload_of = itemgetter(1)
+_ONLY_BYTES = {bytes}
+
+
+class Mesh:
+    """Connections that are sent to by id, and received from by one queue.
+
+    Everything happens in the reactor's thread.  Invariants: an id belongs to at most one connection; each envelope
+    that `send` has taken is sent, in `Disconnected.unsent`, or was handed to the kernel; the incoming queue and each
+    outgoing one keep their bounds.
+
+    `incoming_capacity` and `outgoing_capacity` are in envelopes, `incoming_bytes` and `outgoing_bytes` in bytes of
+    payload: a queue is full when either is reached.  One envelope always fits into an empty queue.  The incoming queue
+    is for all connections, an outgoing one for each.  `max_envelope` is the longest payload, both ways.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        incoming_capacity: int = INCOMING_CAPACITY,
+        outgoing_capacity: int = OUTGOING_CAPACITY,
+        *,
+        incoming_bytes: int = QUEUE_BYTES,
+        outgoing_bytes: int = QUEUE_BYTES,
+        max_envelope: int = MAX_ENVELOPE,
+        reactor: Any = None,
+    ) -> None:
+        limits = (incoming_capacity, outgoing_capacity, incoming_bytes, outgoing_bytes, max_envelope)
+        if min(limits) < 1:
+            raise ValueError("capacities, bytes and max_envelope are at least 1")
+        self._clock = process_reactor() if reactor is None else reactor
+        self._outgoing_capacity = outgoing_capacity
+        self._outgoing_bytes = outgoing_bytes
+        self._max = max_envelope
+        self._incoming = Incoming(incoming_capacity, incoming_bytes, self._clock)
+        self._connections: dict[Hashable, Connection] = {}
+        self._outgoing: dict[Hashable, Outgoing] = {}
+        """Of the connections that can be sent to: not of those that are being removed."""
+        self._subscribers: list[Callable[[Event], object]] = []
+        self._removals: dict[Hashable, Removal] = {}
+        self._closed = False
+        self._closers: list[Deferred[None]] = []
+
+    # Connections
+
+    def add(self, connection: Connection, id: Hashable) -> None:
+        """Take a connection over: what it brings is received here, with this id.
+
+        Raises `DuplicateId`, `AlreadyInUse` if the connection is in a mesh already, and `MeshClosed`.  A connection
+        that has ended is taken, too: what it brought is received, then it is told as `Disconnected`.
+        """
+        if self._closed:
+            raise MeshClosed()
+        if id in self._connections:
+            raise DuplicateId(id)
+        connection.outgoing.set_bounds(self._outgoing_capacity, self._outgoing_bytes, self._max)
+        connection.wire.limit(self._max)
+        self._connections[id] = connection
+        self._outgoing[id] = connection.outgoing
+        try:
+            connection.join(id, self._incoming, self._disconnected)
+        except Exception:
+            del self._connections[id], self._outgoing[id]
+            raise
+        self._tell(Added(id))
+
+    def remove(self, id: Hashable, timeout: float | None = None) -> Deferred[Connection]:
+        """Send what is queued for it, then hand the connection back: alive, paused, with nothing read and lost.
+
+        From the call on it takes no more envelopes and is not read; what is in the incoming queue stays there.  Fails
+        with `NotFound`, with the built-in `TimeoutError` (seconds) if it takes too little too slowly, which leaves it
+        in the mesh as it was, as cancelling does, and with `ConnectionGone` if it ends meanwhile.
+        """
+        outgoing = self._outgoing.pop(id, None)
+        if outgoing is None:
+            return fail(NotFound(id))
+        removal = Removal(self._clock, outgoing, partial(self._removed, id), partial(self._stays, id, outgoing))
+        self._removals[id] = removal
+        self._connections[id].stop_reading()
+        removal.begin(timeout)
+        return removal.deferred
+
+    def _removed(self, id: Hashable) -> Connection:
+        connection = self._connections.pop(id)
+        del self._removals[id]
+        connection.leave()
+        self._tell(Removed(id))
+        return connection
+
+    def _stays(self, id: Hashable, outgoing: Outgoing) -> None:
+        """It was not removed in time."""
+        del self._removals[id]
+        self._outgoing[id] = outgoing
+        self._connections[id].stay()
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have `callback` told of `Added`, `Removed` and `Disconnected`; what is returned ends that.
+
+        It is called within the reactor's turn in which it happened, and should return soon; its exceptions are logged.
+        """
+        self._subscribers.append(callback)
+        return partial(self._unsubscribe, callback)
+
+    def _unsubscribe(self, callback: Callable[[Event], object]) -> None:
+        if callback in self._subscribers:
+            self._subscribers.remove(callback)
+
+    def _tell(self, event: Event) -> None:
+        for callback in tuple(self._subscribers):
+            try:
+                callback(event)
+            except Exception:
+                self._log.failure("a subscriber of a mesh failed at {event}", event=event)
+
+    def _disconnected(self, connection: Connection) -> None:
+        id = connection.id
+        reason = connection.reason
+        assert reason is not None
+        del self._connections[id]
+        self._outgoing.pop(id, None)
+        if id in self._removals:
+            self._removals.pop(id).fail(ConnectionGone(reason))
+        unsent = [Envelope(id, payload) for payload in connection.unsent]
+        if self._closed:
+            reason = MeshClosed() if not unsent else MeshClosed(f"the mesh was closed, and not all was sent: {reason}")
+        self._tell(Disconnected(id, reason, unsent))
+
+    # Sending
+
+    def send(self, envelope: Envelope) -> None:
+        """Take an envelope, without waiting.
+
+        Raises `QueueFull`, `NotFound` or `ConnectionGone`, each with the envelope as its `.envelope`;
+        `EnvelopeTooLarge`, `MeshClosed`, and `TypeError` where the payload is not bytes.
+        """
+        id, payload = envelope
+        outgoing = self._outgoing.get(id)
+        # This is `Outgoing.put`, where it has nothing to decide: a call less for each envelope.
+        if outgoing is not None and type(payload) is bytes:
+            queue = outgoing.queue
+            held = outgoing.held + len(payload)
+            if len(queue) < outgoing.room and held <= outgoing.soft:
+                if not queue:
+                    outgoing.wake()
+                queue.append(payload)
+                outgoing.held = held
+                return
+        outgoing = self._check(envelope)
+        if not outgoing.put(payload):
+            raise self._refusal(envelope, outgoing)
+
+    def _check(self, envelope: Envelope) -> Outgoing:
+        """Where it goes; raises whatever is wrong with it."""
+        id, payload = envelope
+        check_payload(payload)
+        if len(payload) > self._max:
+            raise EnvelopeTooLarge(f"{len(payload)} bytes are more than max_envelope={self._max}", envelope)
+        if self._closed:
+            raise MeshClosed()
+        outgoing = self._outgoing.get(id)
+        if outgoing is None:
+            raise NotFound(id, envelope)
+        return outgoing
+
+    def _refusal(self, envelope: Envelope, outgoing: Outgoing) -> Exception:
+        gone = outgoing.closed
+        if isinstance(gone, ConnectionGone):
+            return ConnectionGone(gone.reason, envelope)
+        if gone is not None:
+            return ConnectionGone(gone, envelope)
+        return QueueFull(f"the queue for {envelope.id!r} has {len(outgoing.queue)} envelopes", envelope)
+
+    def send_when_ready(self, envelope: Envelope) -> Deferred[None]:
+        """Take an envelope as soon as there is room in that one connection's queue.
+
+        Who waits comes first: `send` to that connection is `QueueFull` meanwhile.  The Deferred can be cancelled, and
+        the envelope is not sent then.  It fails as `send` does, but never with `QueueFull`.
+        """
+        try:
+            outgoing = self._check(envelope)
+        except Exception:
+            ready: Deferred[None] = Deferred()
+            ready.errback(Failure())
+            return ready
+        return outgoing.when_ready(envelope.payload).addErrback(self._with_envelope, envelope, outgoing)
+
+    def _with_envelope(self, failure: Failure, envelope: Envelope, outgoing: Outgoing) -> Failure:
+        if failure.check(ConnectionGone, MeshClosed):
+            return Failure(MeshClosed() if self._closed else self._refusal(envelope, outgoing))
+        return failure
+
+    def send_many(self, envelopes: Iterable[Envelope]) -> None:
+        """Take many envelopes, without waiting: all that can be taken.
+
+        Raises the error of the first that was not, with all that were not in `.envelopes`, in order; of a connection
+        that refused one, none that follows is taken.
+        """
+        refused: list[Envelope] = []
+        error: Any = None
+        full: set[Hashable] = set()
+        for id, group in groupby(envelopes, _id_of):
+            run = list(group)
+            try:
+                if id not in full:
+                    self._send_run(id, run)
+            except (QueueFull, NotFound, ConnectionGone, EnvelopeTooLarge) as failed:
+                error = error or failed
+                run = failed.envelopes
+                full.add(id)
+                refused += run
+            else:
+                if id in full:
+                    refused += run
+        if error is not None:
+            error.envelopes = refused
+            raise error
+
+    def _send_run(self, id: Hashable, run: list[Envelope]) -> None:
+        outgoing = self._outgoing.get(id)
+        if outgoing is None or self._closed:
+            self._check_run(run)
+            raise AssertionError("the check of an envelope to nobody raises")
+        payloads = list(map(_payload_of, run))
+        if set(map(type, payloads)) != _ONLY_BYTES:
+            self._check_run(run)
+        size = sum(map(len, payloads))
+        if size > self._max:
+            self._check_run(run)
+        taken = outgoing.put_many(payloads, size)
+        if taken < len(run):
+            error: Any = self._refusal(run[taken], outgoing)
+            error.envelopes = run[taken:]
+            raise error
+
+    def _check_run(self, run: list[Envelope]) -> None:
+        """Raise what is wrong with one of these; none of them is sent then."""
+        for envelope in run:
+            try:
+                self._check(envelope)
+            except (NotFound, EnvelopeTooLarge) as error:
+                error.envelopes = run
+                raise
+
+    # Receiving
+
+    def recv(self, timeout: float | None = None) -> Deferred[Envelope]:
+        """The next envelope; each goes to one receiver, those who wait longest first.
+
+        Fails with the built-in `TimeoutError` (seconds), or with `MeshClosed` when the mesh is closed and all that it
+        had was received.  Cancelled, it takes nothing.
+        """
+        return self._incoming.recv(timeout)
+
+    def recv_many(self, limit: int, timeout: float | None = None) -> Deferred[list[Envelope]]:
+        """What is there, at most `limit` envelopes and at least one; otherwise like `recv`."""
+        return self._incoming.recv_many(limit, timeout)
+
+    def __aiter__(self) -> AsyncIterator[Envelope]:
+        """Every envelope that no other receiver has; ends when the mesh is closed and all was received."""
+        return self._incoming.iterate()
+
+    def put_back(self, envelopes: Iterable[Envelope]) -> None:
+        """Have these received again, before everything else: who received them could not take them."""
+        self._incoming.put_back(envelopes)
+
+    # Capabilities
+
+    def sender(self) -> Sender:
+        """An object that can only send."""
+        return Sender(self)
+
+    def receiver(self) -> Receiver:
+        """An object that can only receive."""
+        return Receiver(self)
+
+    def lifecycle(self) -> Lifecycle:
+        """An object that can only add and remove connections."""
+        return Lifecycle(self)
+
+    # What an operator sees
+
+    def stats(self) -> dict[Hashable, ConnectionStats]:
+        """Each connection at this moment; takes time in proportion to what is queued."""
+        counts: dict[Hashable, list[int]] = {id: [0, 0] for id in self._connections}
+        for id, payload in self._incoming.queue:
+            if id in counts:
+                counts[id][0] += 1
+                counts[id][1] += len(payload)
+        return {
+            id: ConnectionStats(
+                queued_out=len(connection.outgoing.queue),
+                queued_out_bytes=connection.outgoing.held,
+                queued_in=counts[id][0] + len(connection.pending),
+                queued_in_bytes=counts[id][1] + sum(map(len, connection.pending)),
+                sent=connection.outgoing.sent,
+                received=connection.received,
+                paused_since=connection.paused_since,
+                blocked_since=connection.outgoing.blocked_since,
+            )
+            for id, connection in self._connections.items()
+        }
+
+    # The end
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
+        """Stop reading, send what is queued, then close every connection; cut off what takes longer, in seconds.
+
+        Receivers still get what was read.  Each connection is told as `Disconnected`, with what was not sent.
+        Cancelling it cuts everything off at once.
+        """
+        closed: Deferred[None] = Deferred(self._abort)
+        self._closers.append(closed)
+        if not self._closed:
+            self._closed = True
+            self._incoming.close()
+            for removal in tuple(self._removals.values()):
+                removal.fail(MeshClosed())
+            connections = tuple(self._connections.values())
+            gatherResults([connection.close(timeout) for connection in connections]).addCallback(self._all_closed)
+        elif not self._connections:
+            self._all_closed(None)
+        return closed
+
+    def _all_closed(self, _: object) -> None:
+        closers, self._closers = self._closers, []
+        for closed in closers:
+            closed.callback(None)
+
+    def _abort(self, closed: Deferred[None]) -> None:
+        self._closers.remove(closed)
+        for connection in tuple(self._connections.values()):
+            connection.abort()

@@ -1,0 +1,368 @@
+"""
+The mesh for programs that run no reactor.
+
+In: blocking calls, from any thread.  Out: their results, or their errors.  Never: a lock held while it waits; a reactor
+started twice, or stopped; a call that waits for the thread it is made in; anything shared with a forked child.
+
+Each call crosses over to the reactor's thread once; `send_many` and `recv_many` cross once for many envelopes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ReactorNotRestartable
+from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
+
+from nettool._reactor import process_reactor
+from nettool.mesh.connection import CLOSE_TIMEOUT
+from nettool.mesh.envelope import ConnectionStats, Envelope, Event
+from nettool.mesh.errors import MeshClosed, WrongThread
+from nettool.mesh.mesh import Mesh
+from nettool.mesh.transports import transport as twisted_transport
+
+T = TypeVar("T")
+
+START_TIMEOUT = 30.0
+"""Seconds that the reactor has to start."""
+
+_lock = threading.Lock()
+_pid: int | None = None
+"""The process in which the reactor runs that is used here."""
+_after_fork = "this process was forked: the connections are its parent's; make new ones in a process that is started"
+
+
+def _start() -> Any:
+    """The reactor, running: the one that runs already, or the process's, in a thread of its own from now on."""
+    global _pid
+    if _pid is None:
+        _pid = os.getpid()
+    _check_process()
+    reactor = process_reactor()
+    with _lock:
+        if not reactor.running:
+            ready = threading.Event()
+            reactor.callWhenRunning(ready.set)
+            # Threads of the pool (it looks names up) would keep the process from ending: nothing stops this reactor.
+            reactor.getThreadPool().threadFactory = _daemon
+            thread = _daemon(target=_run, args=(reactor, ready), name="nettool.mesh reactor")
+            thread.start()
+            if not ready.wait(START_TIMEOUT):
+                raise MeshClosed(f"the reactor did not start within {START_TIMEOUT:g} s")
+            if not reactor.running:
+                raise MeshClosed("the reactor has been stopped, and cannot be started again")
+    return reactor
+
+
+def _check_process() -> None:
+    if os.getpid() != _pid:
+        raise MeshClosed(_after_fork)
+
+
+def _run(reactor: Any, ready: threading.Event) -> None:
+    try:
+        # No handlers: signals are for the program, in its main thread, where Ctrl-C interrupts whatever call waits.
+        reactor.run(installSignalHandlers=False)
+    except ReactorNotRestartable:
+        pass  # whoever waits sees that it does not run
+    finally:
+        ready.set()
+
+
+def _daemon(*arguments: Any, **named: Any) -> threading.Thread:
+    return threading.Thread(*arguments, **named, daemon=True)
+
+
+class _Crossing:
+    """Calls things in the reactor's thread and waits for them."""
+
+    def __init__(self) -> None:
+        self._reactor = _start()
+
+    def call(
+        self, function: Callable[..., Any], *arguments: Any, put_back: Callable[[Any], object] | None = None
+    ) -> Any:
+        """The result of the call, or of the Deferred that it returns.
+
+        If this thread is interrupted meanwhile, as by Ctrl-C, the Deferred is cancelled; what it brought all the same
+        goes to `put_back`, in the reactor's thread.
+        """
+        _check_process()
+        if isInIOThread():
+            raise WrongThread("this would block the reactor's own thread: use nettool.mesh.Mesh there")
+        if not self._reactor.running:
+            raise MeshClosed("the reactor has been stopped")
+        crossed: Future[Any] = Future()
+        pending: list[Deferred[Any]] = []
+
+        def start() -> None:
+            deferred = maybeDeferred(function, *arguments)
+            pending.append(deferred)
+            deferred.addCallbacks(crossed.set_result, lambda failure: crossed.set_exception(_error(failure)))
+
+        self._reactor.callFromThread(start)
+        try:
+            return crossed.result()
+        except BaseException:
+            if not crossed.done() or not _raised_by(crossed):
+                self._reactor.callFromThread(_give_up, pending, crossed, put_back)
+            raise
+
+
+def _error(failure: Failure) -> BaseException:
+    error = failure.value
+    return error if error is not None else RuntimeError("failed without an error")
+
+
+def _raised_by(crossed: Future[Any]) -> bool:
+    """Whether the future itself raised: otherwise its waiting was interrupted."""
+    return crossed.exception() is not None
+
+
+def _give_up(pending: list[Deferred[Any]], crossed: Future[Any], put_back: Callable[[Any], object] | None) -> None:
+    if not crossed.done():
+        pending[0].cancel()
+    if put_back is not None and crossed.exception() is None:
+        put_back(crossed.result())
+
+
+class ThreadedConnection:
+    """See `IConnection`; its methods block."""
+
+    def __init__(self, crossing: _Crossing, connection: Any) -> None:
+        self._crossing = crossing
+        self.inner = connection
+
+    @property
+    def local_endpoint(self) -> str:
+        """This end's address."""
+        return str(self.inner.local_endpoint)
+
+    @property
+    def remote_endpoint(self) -> str:
+        """The other end's address."""
+        return str(self.inner.remote_endpoint)
+
+    def send(self, payload: bytes) -> None:
+        """Send a payload, when there is room."""
+        self._crossing.call(self.inner.send, payload)
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """The next payload."""
+        payload: bytes = self._crossing.call(self.inner.recv, timeout, put_back=self._put_back)
+        return payload
+
+    def _put_back(self, payload: bytes) -> None:
+        self.inner.pending.insert(0, payload)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Send what is queued, and end."""
+        self._crossing.call(self.inner.close, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ThreadedListener:
+    """See `IListener`; its methods block."""
+
+    def __init__(self, crossing: _Crossing, listener: Any) -> None:
+        self._crossing = crossing
+        self._listener = listener
+        self.endpoint: str = listener.endpoint
+
+    def accept(self, timeout: float | None = None) -> ThreadedConnection:
+        """The next connection; see `IListener`."""
+        connection = self._crossing.call(self._listener.accept, timeout, put_back=self._listener.made)
+        return ThreadedConnection(self._crossing, connection)
+
+    def __iter__(self) -> Iterator[ThreadedConnection]:
+        """Each connection that nobody else accepts, until the listener is closed."""
+        while True:
+            try:
+                connection = self.accept()
+            except MeshClosed:
+                return
+            yield connection
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._crossing.call(self._listener.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ThreadedTransport:
+    """See `ITransport`; its methods block."""
+
+    def __init__(self, crossing: _Crossing, inner: Any) -> None:
+        self._crossing = crossing
+        self._transport = inner
+        self.schemes = inner.schemes
+
+    def listen(self, address: str) -> ThreadedListener:
+        """A listener at this address; see `ITransport`."""
+        return ThreadedListener(self._crossing, self._crossing.call(self._transport.listen, address, put_back=_close))
+
+    def connect(self, address: str) -> ThreadedConnection:
+        """A connection to this address; see `ITransport`."""
+        connection = self._crossing.call(self._transport.connect, address, put_back=_abort)
+        return ThreadedConnection(self._crossing, connection)
+
+
+def _close(listener: Any) -> None:
+    listener.close()
+
+
+def _abort(connection: Any) -> None:
+    connection.abort()
+
+
+def transport(scheme: str = "", **options: Any) -> ThreadedTransport:
+    """As `nettool.mesh.transport`, for a `ThreadedMesh`."""
+    crossing = _Crossing()
+    return ThreadedTransport(crossing, twisted_transport(scheme, **options))
+
+
+class ThreadedMesh:
+    """A `Mesh` whose calls block, for any number of threads; `with` closes it.
+
+    It takes the arguments of `Mesh`, and its calls are those of `Mesh`, with the same errors.  It uses the reactor that
+    runs in this process.  If none does, it runs the process's in a daemon thread, without signal handlers, once for all
+    meshes, and never stops it; a program that wants to run the reactor itself starts it first.
+
+    In the reactor's own thread every call that would wait raises `WrongThread`; in a forked child, `MeshClosed`.
+    """
+
+    def __init__(self, *capacities: int, **options: Any) -> None:
+        self._crossing = _Crossing()
+        self._call = self._crossing.call
+        self._mesh: Mesh = self._call(lambda: Mesh(*capacities, **options))
+
+    def add(self, connection: ThreadedConnection, id: Hashable) -> None:
+        """See `Mesh.add`."""
+        self._call(self._mesh.add, connection.inner, id)
+
+    def remove(self, id: Hashable, timeout: float | None = None) -> ThreadedConnection:
+        """See `Mesh.remove`."""
+        return ThreadedConnection(self._crossing, self._call(self._mesh.remove, id, timeout))
+
+    def send(self, envelope: Envelope) -> None:
+        """See `Mesh.send`."""
+        self._call(self._mesh.send, envelope)
+
+    def send_when_ready(self, envelope: Envelope, timeout: float | None = None) -> None:
+        """See `Mesh.send_when_ready`; after `timeout` seconds, the built-in `TimeoutError`."""
+        self._call(self._when_ready, envelope, timeout)
+
+    def _when_ready(self, envelope: Envelope, timeout: float | None) -> Deferred[None]:
+        ready = self._mesh.send_when_ready(envelope)
+        if timeout is not None:
+            ready.addTimeout(timeout, process_reactor(), lambda *_: _raise_timeout(timeout))
+        return ready
+
+    def send_many(self, envelopes: Iterable[Envelope]) -> None:
+        """See `Mesh.send_many`."""
+        self._call(self._mesh.send_many, list(envelopes))
+
+    def recv(self, timeout: float | None = None) -> Envelope:
+        """See `Mesh.recv`."""
+        envelope: Envelope = self._call(self._mesh.recv, timeout, put_back=self._put_back_one)
+        return envelope
+
+    def recv_many(self, limit: int, timeout: float | None = None) -> list[Envelope]:
+        """See `Mesh.recv_many`."""
+        envelopes: list[Envelope] = self._call(self._mesh.recv_many, limit, timeout, put_back=self._mesh.put_back)
+        return envelopes
+
+    def _put_back_one(self, envelope: Envelope) -> None:
+        self._mesh.put_back([envelope])
+
+    def __iter__(self) -> Iterator[Envelope]:
+        """Every envelope that nobody else receives, until the mesh is closed and all was received."""
+        while True:
+            try:
+                envelope = self.recv()
+            except MeshClosed:
+                return
+            yield envelope
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """See `Mesh.subscribe`: it is called in the reactor's thread, and must neither wait nor call this mesh."""
+        unsubscribe: Callable[[], None] = self._call(self._mesh.subscribe, callback)
+        return lambda: self._call(unsubscribe)
+
+    def stats(self) -> dict[Hashable, ConnectionStats]:
+        """See `Mesh.stats`."""
+        stats: dict[Hashable, ConnectionStats] = self._call(self._mesh.stats)
+        return stats
+
+    def sender(self) -> ThreadedSender:
+        """An object that can only send."""
+        return ThreadedSender(self)
+
+    def receiver(self) -> ThreadedReceiver:
+        """An object that can only receive."""
+        return ThreadedReceiver(self)
+
+    def lifecycle(self) -> ThreadedLifecycle:
+        """An object that can only add and remove connections."""
+        return ThreadedLifecycle(self)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """See `Mesh.close`; every thread that waits for an envelope gets `MeshClosed`."""
+        self._call(self._mesh.close, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _raise_timeout(timeout: float) -> None:
+    raise TimeoutError(f"there was no room within {timeout:g} s")
+
+
+class ThreadedSender:
+    """Sends, and does nothing else; see `ThreadedMesh`."""
+
+    def __init__(self, mesh: ThreadedMesh) -> None:
+        self.send = mesh.send
+        self.send_when_ready = mesh.send_when_ready
+        self.send_many = mesh.send_many
+
+
+class ThreadedReceiver:
+    """Receives, and does nothing else; see `ThreadedMesh`."""
+
+    def __init__(self, mesh: ThreadedMesh) -> None:
+        self.recv = mesh.recv
+        self.recv_many = mesh.recv_many
+        self._iterate = mesh.__iter__
+
+    def __iter__(self) -> Iterator[Envelope]:
+        """See `ThreadedMesh.__iter__`."""
+        return self._iterate()
+
+
+class ThreadedLifecycle:
+    """Adds and removes connections, and is told of them; see `ThreadedMesh`."""
+
+    def __init__(self, mesh: ThreadedMesh) -> None:
+        self.add = mesh.add
+        self.remove = mesh.remove
+        self.subscribe = mesh.subscribe

@@ -1,0 +1,352 @@
+"""The mesh in programs that run no reactor: real processes, each of which has to end by itself."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60
+
+BEGIN = """
+import os, signal, sys, threading, time
+from nettool.mesh import *
+from nettool.mesh.threads import ThreadedMesh, transport
+
+def pair(mesh, address="inproc://pair", *ids):
+    listener = transport("").listen(address)
+    mesh.add(transport("").connect(listener.endpoint), "here")
+    mesh.add(listener.accept(10), "there")
+    return listener
+"""
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments, "-c", BEGIN + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def prints(program: str) -> str:
+    """What it prints; it complains of nothing, and ends by itself."""
+    done = run(program)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+def test_every_call_in_a_script() -> None:
+    assert prints(
+        """
+        told = []
+        with ThreadedMesh(8, 4) as mesh:
+            unsubscribe = mesh.subscribe(told.append)
+            listener = pair(mesh, "tcp://localhost:0")
+            mesh.send(Envelope("here", b"1"))
+            mesh.send_when_ready(Envelope("here", b"2"), timeout=5)
+            mesh.send_many([Envelope("here", b"3"), Envelope("here", b"4")])
+            print(mesh.recv(5), [mesh.recv_many(1, 5)[0].payload for _ in range(3)])
+            print(mesh.stats()["here"].sent)
+            other = transport("").connect(listener.endpoint)
+            for error, call in (
+                (TimeoutError, lambda: mesh.recv(0.01)),
+                (NotFound, lambda: mesh.send(Envelope("nobody", b""))),
+                (DuplicateId, lambda: mesh.add(other, "here")),
+                (NotFound, lambda: mesh.remove("nobody")),
+                (TypeError, lambda: mesh.send(Envelope("here", "text"))),
+                (UnknownScheme, lambda: transport("gopher")),
+            ):
+                try:
+                    call()
+                except error as raised:
+                    print(type(raised).__name__)
+            connection = mesh.remove("here", 5)
+            connection.send(b"from outside")
+            print(mesh.recv(5).payload, connection.local_endpoint.startswith("tcp://"))
+            mesh.send(Envelope("there", b"to outside"))
+            print(connection.recv(5))
+            connection.close()
+            mesh.sender().send_many([]), mesh.lifecycle()
+            unsubscribe()
+            other.close()
+            listener.close()
+        print([type(event).__name__ for event in told[:3]])
+        try:
+            mesh.recv()
+        except MeshClosed as closed:
+            print(closed)
+        """
+    ) == (
+        "Envelope(id='there', payload=b'1') [b'2', b'3', b'4']\n4\nTimeoutError\nNotFound\nDuplicateId\n"
+        "NotFound\nTypeError\nUnknownScheme\nb'from outside' True\nb'to outside'\n['Added', 'Added', 'Removed']\nthe mesh is closed\n"
+    )
+
+
+def test_many_threads_at_once_lose_and_double_nothing() -> None:
+    assert (
+        prints(
+            """
+        with ThreadedMesh(64, 16) as mesh:
+            pair(mesh, "tcp://127.0.0.1:0")
+            received, threads = [], []
+
+            def send(number):
+                for index in range(200):
+                    mesh.send_when_ready(Envelope("here", b"%d %d" % (number, index)))
+
+            def receive():
+                for envelope in mesh.receiver():
+                    received.append(envelope.payload)
+                    if len(received) >= 8 * 200:
+                        done.set()
+
+            done = threading.Event()
+            for number in range(8):
+                threads.append(threading.Thread(target=send, args=(number,)))
+                threads.append(threading.Thread(target=receive))
+            for thread in threads:
+                thread.start()
+            print(done.wait(50))
+        for thread in threads:
+            thread.join(20)
+        print(sorted(received) == sorted(b"%d %d" % (n, i) for n in range(8) for i in range(200)))
+        """
+        )
+        == "True\nTrue\n"
+    )
+
+
+def test_meshes_share_one_reactor_in_a_daemon_thread_that_is_never_stopped() -> None:
+    assert (
+        prints(
+            """
+        for _ in range(3):
+            with ThreadedMesh() as mesh:
+                pair(mesh, "inproc://again%d" % _)
+                mesh.send(Envelope("here", b"x"))
+                mesh.recv(5)
+        print([thread.name for thread in threading.enumerate() if "reactor" in thread.name])
+        print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.getsignal(signal.SIGINT).__name__)
+        """
+        )
+        == "['nettool.mesh reactor']\nTrue default_int_handler\n"
+    )
+
+
+def test_names_are_looked_up_and_the_program_ends_all_the_same() -> None:
+    assert (
+        prints(
+            """
+        listener = transport("tcp").listen("tcp://127.0.0.1:0")
+        with transport("tcp").connect("tcp://localhost:" + listener.endpoint.rpartition(":")[2]) as near:
+            with listener.accept(5) as far:
+                print(far.remote_endpoint == near.local_endpoint)
+        listener.close()
+        """
+        )
+        == "True\n"
+    )
+
+
+def test_an_exception_in_the_with_block_closes_and_goes_on_up() -> None:
+    done = run(
+        """
+        with ThreadedMesh() as mesh:
+            pair(mesh)
+            1 / 0
+        """
+    )
+    assert done.returncode == 1 and done.stderr.count("Traceback") == 1 and "ZeroDivisionError" in done.stderr
+
+
+CTRL_C = """
+with ThreadedMesh() as mesh:
+    listener = pair(mesh)
+    print("waiting", flush=True)
+    try:
+        WAIT
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    mesh.send(Envelope("here", b"after"))
+    print(mesh.recv(10))
+"""
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "mesh.recv()",
+        "next(iter(mesh))",
+        "mesh.recv_many(5, 100)",
+        "listener.accept()",
+        "transport('tcp').connect('tcp://192.0.2.1:9')",
+    ],
+)
+def test_ctrl_c_interrupts_whatever_waits_and_takes_nothing_with_it(wait: str) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", BEGIN + CTRL_C.replace("WAIT", wait)], stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "waiting\n"
+    while _state(program.pid) != "S":  # it waits, rather than being on its way there
+        time.sleep(0.001)
+    program.send_signal(signal.SIGINT)
+    out, _ = program.communicate(timeout=PATIENCE)
+    assert out in (
+        "interrupted\nEnvelope(id='there', payload=b'after')\n",
+        "Envelope(id='there', payload=b'after')\n",  # nobody is at that address, and the network said so first
+    )
+    assert program.returncode == 0
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+
+
+def test_what_came_for_a_call_that_was_interrupted_is_received_by_the_next() -> None:
+    assert (
+        prints(
+            """
+        from concurrent.futures import Future
+
+        with ThreadedMesh() as mesh:
+            pair(mesh)
+            mesh.send_many(Envelope("here", b"%d" % number) for number in range(6))
+            result = Future.result
+
+            def interrupted(self, timeout=None):
+                value = result(self, timeout)
+                if threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt  # it is there, and then Ctrl-C comes
+                return value
+
+            for call in (mesh.recv, lambda: mesh.recv_many(2)):
+                Future.result = interrupted
+                try:
+                    call()
+                except KeyboardInterrupt:
+                    pass
+                Future.result = result
+            print([mesh.recv(5).payload for _ in range(6)])
+        """
+        )
+        == "[b'0', b'1', b'2', b'3', b'4', b'5']\n"
+    )
+
+
+def test_a_running_reactor_is_used_and_its_own_thread_is_refused() -> None:
+    assert prints(
+        """
+        from twisted.internet import reactor
+
+        def refused():
+            for call in (ThreadedMesh, lambda: transport("tcp")):
+                try:
+                    call() if call is ThreadedMesh else call().connect("tcp://127.0.0.1:1")
+                except WrongThread as error:
+                    print("use nettool.mesh.Mesh" in str(error))
+
+        def work():
+            with ThreadedMesh() as mesh:
+                pair(mesh)
+                mesh.send(Envelope("here", b"x"))
+                print(mesh.recv(5).payload)
+                print([thread.name for thread in threading.enumerate() if "reactor" in thread.name.lower()])
+            reactor.callFromThread(reactor.stop)
+
+        reactor.callWhenRunning(refused)
+        thread = threading.Thread(target=work)
+        reactor.callWhenRunning(thread.start)
+        reactor.run()
+        thread.join()
+        try:
+            ThreadedMesh()
+        except MeshClosed as error:
+            print(error)
+        """
+    ) in ("True\nTrue\nb'x'\n[]\nthe reactor has been stopped, and cannot be started again\n",)
+
+
+def test_a_forked_child_is_told_and_its_parent_goes_on() -> None:
+    assert (
+        prints(
+            """
+        with ThreadedMesh() as mesh:
+            listener = pair(mesh)
+            connection = transport("").connect(listener.endpoint)
+            sys.stdout.flush()
+            child = os.fork()
+            if not child:
+                calls = [
+                    mesh.recv,
+                    lambda: mesh.send(Envelope("here", b"")),
+                    lambda: mesh.send_many([]),
+                    lambda: mesh.recv_many(1),
+                    lambda: mesh.send_when_ready(Envelope("here", b"")),
+                    lambda: mesh.remove("here"),
+                    lambda: mesh.add(connection, "x"),
+                    lambda: next(iter(mesh.receiver()), None) and 1 / 0,
+                    mesh.stats,
+                    mesh.close,
+                    lambda: mesh.subscribe(print),
+                    lambda: connection.send(b""),
+                    connection.recv,
+                    listener.accept,
+                    lambda: transport("tcp"),
+                    ThreadedMesh,
+                ]
+                told = 0
+                for call in calls:
+                    try:
+                        call()
+                    except MeshClosed as error:
+                        told += "forked" in str(error)
+                print(told, len(calls), flush=True)
+                os._exit(0)
+            print(os.waitpid(child, 0)[1])
+            mesh.send(Envelope("here", b"x"))
+            print(mesh.recv(5).payload)
+        """
+        )
+        == "15 16\n0\nb'x'\n"
+    )
+
+
+def test_in_a_repl() -> None:
+    """A real terminal: each line is answered before the next is typed."""
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, [sys.executable, "-q", "-i", "-c", BEGIN])
+    try:
+        said = b""
+
+        def ask(line: bytes, answer: bytes) -> None:
+            nonlocal said
+            os.write(terminal, line + b"\n")
+            end = time.monotonic() + PATIENCE
+            seen = len(said)
+            while answer not in said[seen:].replace(line, b"") and time.monotonic() < end:
+                said += os.read(terminal, 65536)
+            assert answer in said[seen:]
+
+        ask(b"mesh = ThreadedMesh(); listener = pair(mesh); print(6 * 7)", b"42")
+        ask(b"mesh.send(Envelope('here', b'hel' + b'lo')); mesh.recv(5).payload", b"b'hello'")
+        os.write(terminal, b"print('in' + 'side'); mesh.recv()\n")
+        while b"inside" not in said:
+            said += os.read(terminal, 65536)
+        os.write(terminal, b"\x03")
+        ask(b"", b"KeyboardInterrupt")
+        ask(b"mesh.close(); print('clo' + 'sed')", b"closed")
+        os.write(terminal, b"exit()\n")
+    finally:
+        os.close(terminal)
+        assert os.waitpid(process, 0)[0] == process
