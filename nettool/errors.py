@@ -26,6 +26,7 @@ class ErrorCode(bytes, Enum):
     TOO_MANY_ADDRESSES = b"too-many-addresses"
     TOO_MANY_TOPICS = b"too-many-topics"
     NO_SUCH_PEER = b"no-such-peer"
+    AMBIGUOUS_NAME = b"ambiguous-name"
     LAGGED = b"lagged"
     RETURNS_LOST = b"returns-lost"
 
@@ -54,6 +55,9 @@ class ReturnReason(bytes, Enum):
     QUEUE_FULL = b"queue-full"
     DISCONNECTED = b"disconnected"
     SLOW_CONSUMER = b"slow-consumer"
+    NO_SUCH_PEER = b"no-such-peer"
+    """On the node that it was sent to; where there is none here, it is an error instead."""
+    NODE_UNREACHABLE = b"node-unreachable"
     SHUTDOWN = b"shutdown"
 
 
@@ -68,6 +72,9 @@ class DropReason(bytes, Enum):
     """A line to be given back whose sender has left."""
     RETURN_OVERFLOW = b"return-overflow"
     """A line to be given back to a sender who does not read; it is told by `error returns-lost`."""
+    LINK_LOST = b"link-lost"
+    """A line that was sent to another node, which ended before it said what had become of it; or a topic line that
+    waited for a link for too long."""
     SHUTDOWN = b"shutdown"
     """A line that the node's own end left no time to deliver or to give back."""
 

@@ -61,6 +61,9 @@ class ILedger(Interface):
     def deliver(copies: int) -> None:
         """They were handed to their receiver's transport."""
 
+    def forward(copies: int) -> None:
+        """Another node has taken them."""
+
     def give_back(copies: int, reason: ReturnReason) -> None:
         """They were handed to their sender's transport."""
 

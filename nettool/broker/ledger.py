@@ -26,6 +26,8 @@ class LedgerSnapshot:
     dropped: dict[DropReason, int]
     refused: dict[ErrorCode, int]
     queued: int
+    forwarded: int = 0
+    """Of the delivered, those that other nodes have taken."""
 
     @property
     def adds_up(self) -> bool:
@@ -39,6 +41,8 @@ class LedgerSnapshot:
     def _words(self) -> Iterator[tuple[str, int]]:
         yield "accepted", self.accepted
         yield "delivered", self.delivered
+        if self.forwarded:
+            yield "forwarded", self.forwarded
         for word, counts in (("returned", self.returned), ("dropped", self.dropped)):
             yield word, sum(counts.values())
             for reason, count in counts.items():
@@ -56,11 +60,12 @@ class Ledger:
     Invariant: at every moment outside a call of the broker, accepted = delivered + returned + dropped + queued.
     """
 
-    __slots__ = ("accepted", "delivered", "dropped", "refused", "returned")
+    __slots__ = ("accepted", "delivered", "dropped", "forwarded", "refused", "returned")
 
     def __init__(self) -> None:
         self.accepted = 0  # by routing, batch by batch
         self.delivered = 0
+        self.forwarded = 0
         self.returned: dict[ReturnReason, int] = {}
         self.dropped: dict[DropReason, int] = {}
         self.refused: dict[ErrorCode, int] = {}
@@ -68,6 +73,11 @@ class Ledger:
     def deliver(self, copies: int) -> None:
         """See `ILedger`."""
         self.delivered += copies
+
+    def forward(self, copies: int) -> None:
+        """Another node has taken them, and said so: to this one they are delivered."""
+        self.delivered += copies
+        self.forwarded += copies
 
     def give_back(self, copies: int, reason: ReturnReason) -> None:
         """See `ILedger`."""
@@ -85,5 +95,11 @@ class Ledger:
     def snapshot(self, queued: int) -> LedgerSnapshot:
         """The counts now, beside what was found queued."""
         return LedgerSnapshot(
-            self.accepted, self.delivered, dict(self.returned), dict(self.dropped), dict(self.refused), queued
+            self.accepted,
+            self.delivered,
+            dict(self.returned),
+            dict(self.dropped),
+            dict(self.refused),
+            queued,
+            self.forwarded,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from nettool.interfaces import IPump
-from nettool.outbox.pump import Turn
+from nettool.outbox.turn import Turn
 
 SMALL = 4096
 """Bytes of a read after which, if little else happens in this turn, what it brought about is written at once."""
