@@ -8,7 +8,7 @@ Never: behaviour.  A reason is named here or it does not exist; a test holds the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class ErrorCode(bytes, Enum):
@@ -77,6 +77,41 @@ class DropReason(bytes, Enum):
     waited for a link for too long."""
     SHUTDOWN = b"shutdown"
     """A line that the node's own end left no time to deliver or to give back."""
+
+
+class LinkEnd(StrEnum):
+    """Why a connection to another node ended, or was not made the link."""
+
+    LOST = "lost"
+    """The network or the other node ended the connection."""
+    UNREACHABLE = "unreachable"
+    """No connection could be made to any of the node's addresses."""
+    SILENT = "silent"
+    """Nothing was heard for too long, or a ping was not answered."""
+    REPLACED = "replaced"
+    """Another connection is the link now."""
+    ALREADY_LINKED = "already-linked"
+    """There is a link, and this connection is not it."""
+    HELLO_TIMEOUT = "hello-timeout"
+    NOT_TAKEN = "not-taken"
+    """The other node, which decides, said nothing."""
+    VERSION = "version"
+    """The two speak no common version of the protocol."""
+    NOT_TRUSTED = "not-trusted"
+    WRONG_NAME = "wrong-name"
+    """Another node answered than the one that was meant, or one with this node's own name."""
+    UNKNOWN_NODE = "unknown-node"
+    BAD_FRAME = "bad-frame"
+    """It said what no node says."""
+    REFUSED = "refused"
+    """The other node ended it, and said why."""
+    TOO_SLOW = "too-slow"
+    """Its transport took nothing for `stall-timeout`."""
+    REMOVED = "removed"
+    """The node is not configured or trusted any more."""
+    SHUTDOWN = "shutdown"
+    BROKEN = "broken"
+    """An exception: a fault of ours, logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import IReturns
 from nettool.outbox.batch import Batch, Kind, tell_apart
 from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken
+from nettool.wire.blocks import prefixed
 from nettool.wire.names import is_topic
 from nettool.wire.replies import direct_prefix
 
@@ -203,16 +204,13 @@ class Broker:
     def _return(self, batch: Batch, reason: ReturnReason, now: float) -> None:
         peer = None if batch.sender is None else self.directory.names.get(batch.sender.name)
         if peer is not None and peer is batch.sender:
-            self._put_returned(peer, batch, direct_prefix(peer.name), reason, now)
+            old = direct_prefix(peer.name)
+            new = b"returned %b %b: " % (batch.address, reason.value)
+            # Every LF but the last is followed by the prefix, and no text has an LF: this finds each line's beginning.
+            data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
+            peer.outbox.put(Batch(Kind.RETURNED, peer, batch.address, data, batch.lines, now, None, reason))
         elif not self.cluster.give_back(batch, reason, now):
             self.ledger.drop(batch.lines, DropReason.SENDER_GONE)
-
-    def _put_returned(self, peer: IMember, batch: Batch, old: bytes, reason: ReturnReason, now: float) -> None:
-        """Give a peer's own texts back to it; `old` is what stands before each of them."""
-        new = b"returned %b %b: " % (batch.address, reason.value)
-        # Every LF but the last is followed by the prefix, and no text has an LF, so this finds each line's beginning.
-        data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
-        peer.outbox.put(Batch(Kind.RETURNED, peer, batch.address, data, batch.lines, now, None, reason))
 
     # What other nodes bring
 
@@ -245,17 +243,15 @@ class Broker:
             hearer.outbox.put(batch)
         return hearers
 
-    def came_back(self, batch: Batch, peer: IMember | None, now: float) -> None:
-        """Lines of a peer of this node come back from another; of one that has left, if there is none.
-
-        They stand as they were sent there: with a prefix that names this node, too.
-        """
-        assert batch.sender is not None and batch.reason is not None
-        self.ledger.accepted += batch.lines
+    def came_back(self, peer: IMember | None, address: bytes, reason: ReturnReason, texts: bytes, now: float) -> int:
+        """Texts of a peer of this node come back from another; of one that has left, if there is none.  How many."""
+        data, lines = prefixed(texts, b"returned %b %b: " % (address, reason.value))
+        self.ledger.accepted += lines
         if peer is None or self.directory.names.get(peer.name) is not peer:
-            self.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            self.ledger.drop(lines, DropReason.SENDER_GONE)
         else:
-            self._put_returned(peer, batch, direct_prefix(batch.sender.name), batch.reason, now)
+            peer.outbox.put(Batch(Kind.RETURNED, peer, address, data, lines, now, None, reason))
+        return lines
 
     # What others may ask
 

@@ -1,0 +1,457 @@
+"""
+What one other node still has to be sent, and what it has not confirmed.
+
+In: batches, at any time; numbers that the other node has routed; the beginning and the end of links.  Out: frames, in
+one order; batches given back.  Never: a frame twice on one link; a batch without an end in the ledger; more than its
+bounds.
+
+While the link takes data, batches pass through `ready`, as in a peer's outbox.  While it does not they are in a
+`Backlog`, with eight times a peer's bounds: there senders wait, with patience.  While there is no link nobody waits:
+what is too much, or too old, goes back, the oldest first.  What was sent is kept until it is confirmed; so much of it
+and no more: then the rest waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from nettool.cluster import frames
+from nettool.cluster.frames import Kind as FrameKind
+from nettool.cluster.frames import Lines
+from nettool.cluster.phases import Mode, PhaseName, Phases
+from nettool.errors import DropReason, ReturnReason
+from nettool.interfaces import IReturns, ISender
+from nettool.outbox.backlog import Backlog, Lane
+from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.losses import LossReport, LostReturns
+from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
+from nettool.wire.replies import direct_prefix, topic_prefix
+
+FACTOR = 8
+"""A link's bounds are so many times a peer's: it is many senders' way to many receivers."""
+
+UNCONFIRMED = 4
+"""Of its bound, the part that may be sent and not confirmed: a fourth."""
+
+UNBOUNDED = 32 * MIB
+"""What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
+
+
+class LinkBounds:
+    """The bounds that are in force for a link now."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._of: DeliverySettings | None = None
+        self._scaled = live.delivery
+        self._away = live.delivery
+        self.away = True
+        """There is no link: topic lines are not waited for."""
+
+    @property
+    def delivery(self) -> DeliverySettings:
+        """See `HasDelivery`."""
+        delivery = self._live.delivery
+        if delivery is not self._of:
+            self._of = delivery
+            size = FACTOR * delivery.outbox_bytes
+            self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
+            self._away = replace(self._scaled, topic_patience=0.0)
+        return self._away if self.away else self._scaled
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes that may be sent and not confirmed."""
+        return (self.delivery.outbox_bytes or UNBOUNDED) // UNCONFIRMED
+
+
+@dataclass(slots=True)
+class Sent:
+    """A frame that was sent and is not confirmed."""
+
+    number: int
+    frame: bytes
+    lines: int
+    name: bytes
+    """Of the receiver; empty for frames that are for none in particular."""
+    size: int
+    """Bytes of the batch, of which his window was charged."""
+    mode: Mode
+    at: float
+    """When it was handed to the transport."""
+
+
+class LinkQueue:
+    """The one way to another node.
+
+    Invariant: each batch is in exactly one of `ready`, `backlog`, `sent`, in the order in which it came; numbers of
+    `sent` follow each other.
+    """
+
+    def __init__(self, owner: ISender, live: Live, home: IReturns, seconds: Callable[[], float]) -> None:
+        self.bounds = LinkBounds(live)
+        self.phases = Phases()
+        self.sent: deque[Sent] = deque()
+        self.sent_bytes = 0
+        self.backlog: Backlog | None = None
+        self.ready: list[Batch] = []
+        self.wake: Callable[[], None] | None = None
+        """The link's: there is something to take, and there was not.  Nothing without a link."""
+        self.flush: Callable[[], None] | None = None
+        """The link's: take it now."""
+        self.watch: Callable[[], None] | None = None
+        """The link's: the backlog waits for time to pass."""
+        self.blocked = True
+        """The transport takes nothing now, or there is none."""
+        self._ready_bytes = 0
+        self._unsent: int | None = None
+        """How many of `sent` are to be sent again: the last ones."""
+        self._number = 0
+        self._owner = owner
+        self._live = live
+        self._home = home
+        self._dropping: Any = _Home(self.phases, home)
+        self._seconds = seconds
+        self.logins: dict[ISender, int] = {}
+        """The number of each sender's login, while he is here; the cluster's."""
+        self.returns_to: Callable[[ISender | None], bool] = lambda sender: True
+        """Whether the instance that is linked now knows a sender to whom lines go back."""
+        self._went: Callable[[bytes, int], None] = lambda name, size: None
+
+    def when_gone(self, call: Callable[[bytes, int], None]) -> None:
+        """Call this with a receiver's name and bytes when these are not in the queue any more."""
+        self._went = call
+
+    # What comes in
+
+    def put(self, batch: Batch) -> bool:
+        """Keep a batch until it can be sent; false if it was given back at once."""
+        backlog = self.backlog
+        if backlog is None and not self.blocked and self.sent_bytes < self.bounds.unconfirmed:
+            ready = self.ready
+            if not ready and self.wake is not None:
+                self.wake()
+            ready.append(batch)
+            self._started(batch)
+            self._ready_bytes += len(batch.data)
+            if self._ready_bytes >= CHUNK and self.flush is not None:
+                self.flush()
+            return True
+        return self._put_back(batch)
+
+    def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
+        if self.backlog is None:
+            self.backlog = Backlog(self._owner, self.bounds, self._dropping)
+        backlog = self.backlog
+        if not started:
+            self._started(batch)
+        kept = not (batch.kind is Kind.DIRECT and backlog.direct.spent)
+        if self.bounds.away and batch.kind is not Kind.TOPIC:
+            self._make_room(backlog, batch)
+        backlog.put(batch)
+        if backlog.full and self.watch is not None:
+            self.watch()
+        return kept
+
+    def _make_room(self, backlog: Backlog, batch: Batch) -> None:
+        bound = self.bounds.delivery.outbox_bytes
+        while bound and backlog.direct.held + len(batch.data) + 1024 > bound and backlog.oldest_since[0] < inf:
+            self._shed(backlog, backlog.direct, batch.at)
+
+    def _started(self, batch: Batch) -> None:
+        self.phases.of(mode_of(batch), PhaseName.OUTGOING_BUFFER).started += batch.lines
+
+    # What goes out
+
+    def take(self, limit: int) -> list[bytes]:
+        """Payloads of frames, about `limit` bytes of them; none if there are none, or too much is not confirmed."""
+        taken: list[bytes] = []
+        now = self._seconds()
+        if self._unsent:
+            self._take_again(taken, limit, now)
+        while limit > sum(map(len, taken)) and not self._unsent and self.sent_bytes < self.bounds.unconfirmed:
+            batches = self._next_batches()
+            if not batches:
+                break
+            for batch in batches:
+                self._send(batch, taken, now)
+        return taken
+
+    def _take_again(self, taken: list[bytes], limit: int, now: float) -> None:
+        size = 0
+        while self._unsent and size < limit:
+            sent = self.sent[-self._unsent]
+            sent.at = now
+            taken.append(sent.frame)
+            size += len(sent.frame)
+            self._unsent -= 1
+
+    def _next_batches(self) -> list[Batch]:
+        if self.backlog is not None:
+            batches = self.backlog.take()
+            for batch in batches:
+                if len(batch.data) > CHUNK:
+                    self.backlog.part_went(len(batch.data), True)
+            if not self.backlog:
+                self.backlog.made_room()
+                self.backlog = None
+            return batches
+        ready, self.ready, self._ready_bytes = self.ready, [], 0
+        return ready
+
+    def _send(self, batch: Batch, taken: list[bytes], now: float) -> None:
+        """Make the frame of a batch, and remember it."""
+        name = name_of(batch)
+        mode = mode_of(batch)
+        if isinstance(batch, LostReturns):
+            return  # counted; who wrote them cannot be told any more
+        size = 0 if isinstance(batch, LossReport) else len(batch.data)
+        if batch.kind is Kind.RETURNED and not self.returns_to(batch.sender):
+            self._end_wait(batch)
+            self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            return
+        self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(batch.lines, size, now - batch.at)
+        self._number += 1
+        frame = self._render(batch)
+        self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += batch.lines
+        self.sent.append(Sent(self._number, frame, batch.lines, name, size, mode, now))
+        self.sent_bytes += len(frame)
+        taken.append(frame)
+
+    def _render(self, batch: Batch) -> bytes:
+        number, sender = self._number, batch.sender
+        if isinstance(batch, LossReport):
+            return frames.render_counts(FrameKind.LAGGED, batch.counts or {}, number)
+        assert sender is not None, "lines are somebody's"
+        short, _, there = batch.address.partition(b"@")
+        if batch.kind is Kind.RETURNED:
+            data = _without(batch.data, direct_prefix(sender.name))
+            login: int = getattr(sender, "login", 0)
+            return frames.render_lines(
+                Lines(FrameKind.RETURNED, number, login, short, b"", bool(there), batch.reason, data)
+            )
+        login = self.logins.get(sender, 0)
+        if batch.kind is Kind.DIRECT:
+            data = _without(batch.data, direct_prefix(sender.name))
+            frame = Lines(FrameKind.DIRECT, number, login, sender.name, short, bool(there), None, data)
+        elif batch.address:
+            data = _without(batch.data, topic_prefix(sender.name) + batch.address + b": ")
+            frame = Lines(FrameKind.TOPIC, number, login, sender.name, batch.address, False, None, data)
+        else:
+            data = _without(batch.data, topic_prefix(sender.name))
+            frame = Lines(FrameKind.SEVERAL, number, login, sender.name, b"", False, None, data)
+        return frames.render_lines(frame)
+
+    def confirm(self, number: int) -> None:
+        """The other node has routed all up to this number."""
+        now, ledger = self._seconds(), self._home.ledger
+        if not number <= self._number - (self._unsent or 0):
+            raise frames.BadFrame("it confirms what was not sent to it")
+        before = self.sent_bytes
+        while self.sent and self.sent[0].number <= number:
+            sent = self.sent.popleft()
+            self.sent_bytes -= len(sent.frame)
+            ledger.forward(sent.lines)
+            self._finish_transfer(sent, now)
+        if before >= self.bounds.unconfirmed > self.sent_bytes and self.wake is not None:
+            self.wake()
+
+    def _finish_transfer(self, sent: Sent, now: float) -> None:
+        self.phases.of(sent.mode, PhaseName.OUTGOING_TRANSFER).finish(sent.lines, sent.size, now - sent.at)
+        if sent.name:
+            self._went(sent.name, sent.size)
+
+    def made_room(self) -> None:
+        """The link took something: senders that waited for this go on."""
+        if self.backlog is not None:
+            self.backlog.made_room()
+
+    def block(self) -> None:
+        """The transport takes nothing now."""
+        self.blocked = True
+        ready, self.ready, self._ready_bytes = self.ready, [], 0
+        for batch in ready:
+            self._put_back(batch, started=True)
+
+    # Links that begin and end
+
+    def cut(self) -> None:
+        """There is no link any more: nobody waits for it, and what is here waits for the next one."""
+        self.block()
+        self.wake = self.flush = self.watch = None
+        self.bounds.away = True
+        self._unsent = len(self.sent) or None
+        if self.backlog is not None:
+            self.backlog.direct.end_episode()
+            self.backlog.topic.end_episode()
+            self.backlog.own_gate.open()
+
+    def resume(self, after: int) -> None:
+        """A link to the same instance, which has routed all up to this number: the rest is sent again."""
+        if after > self._number:
+            raise frames.BadFrame("it says it took what was not sent to it")
+        self._unsent = None
+        self.confirm(after)
+        self._unsent = len(self.sent) or None
+        self.bounds.away = False
+
+    def start_afresh(self) -> None:
+        """A link to another instance: what was sent to its predecessor is lost, and what hears topics there is new."""
+        self._lose_sent(DropReason.LINK_LOST)
+        self._number = 0
+        backlog = self.backlog
+        while backlog is not None and backlog.oldest_since[1] < inf:
+            self._drop_topic(backlog, DropReason.HEARER_GONE)
+        self._look_whether_empty()
+        self.bounds.away = False
+
+    def _lose_sent(self, reason: DropReason) -> None:
+        now = self._seconds()
+        while self.sent:
+            sent = self.sent.popleft()
+            self._home.ledger.drop(sent.lines, reason)
+            self._finish_transfer(sent, now)
+        self.sent_bytes, self._unsent = 0, None
+
+    # What waits for too long
+
+    def due(self, since: float, pending: float) -> float:
+        """When the oldest of what waits is too old, having waited for a link since then."""
+        if self.backlog is None:
+            return inf
+        return max(since, min(self.backlog.oldest_since)) + pending
+
+    def expire(self, now: float, since: float, pending: float) -> None:
+        """Give back what has waited for a link for too long."""
+        while self.backlog is not None and self.due(since, pending) <= now:
+            direct, topic = self.backlog.oldest_since
+            if direct <= topic:
+                self._shed(self.backlog, self.backlog.direct, now)
+            else:
+                self._drop_topic(self.backlog, DropReason.LINK_LOST)
+            self._look_whether_empty()
+
+    def give_up(self, reason: ReturnReason, lost: DropReason) -> None:
+        """Nothing will be sent any more: what was not sent goes back, what was sent is lost."""
+        self.block()
+        self._lose_sent(lost)
+        now = self._seconds()
+        while self.backlog is not None:
+            direct, topic = self.backlog.oldest_since
+            if topic < inf:
+                self._drop_topic(self.backlog, lost)
+            elif direct < inf:
+                self._shed(self.backlog, self.backlog.direct, now, reason, lost)
+            self._look_whether_empty()
+            if direct == topic == inf:
+                self.backlog = None
+
+    def _shed(
+        self,
+        backlog: Backlog,
+        lane: Lane,
+        now: float,
+        reason: ReturnReason = ReturnReason.NODE_UNREACHABLE,
+        lost: DropReason = DropReason.LINK_LOST,
+    ) -> None:
+        batch = backlog.shed(lane)
+        self._end_wait(batch)
+        if batch.kind is Kind.RETURNED:
+            self._home.ledger.drop(batch.lines, lost)
+        elif batch.kind is Kind.DIRECT:
+            self._home.give_back(batch, reason, now)
+
+    def _drop_topic(self, backlog: Backlog, reason: DropReason) -> None:
+        batch = backlog.shed(backlog.topic)
+        self._end_wait(batch)
+        self._home.ledger.drop(batch.lines, reason)
+
+    def _end_wait(self, batch: Batch) -> None:
+        """A batch has left without being sent."""
+        wait = self.phases.of(mode_of(batch), PhaseName.OUTGOING_BUFFER)
+        wait.finish(batch.lines, 0, max(self._seconds() - batch.at, 0.0))
+        name = name_of(batch)
+        if name:
+            self._went(name, len(batch.data))
+
+    def _look_whether_empty(self) -> None:
+        if self.backlog is not None and not self.backlog:
+            self.backlog.made_room()
+            self.backlog = None
+
+    # What others may ask
+
+    def batches(self) -> list[Batch]:
+        """All that was not sent yet."""
+        return self.ready + ([] if self.backlog is None else self.backlog.batches())
+
+    def of_name(self, name: bytes) -> tuple[int, list[Batch]]:
+        """For one receiver: lines that were sent and are not confirmed, and what was not sent yet."""
+        sent = sum(sent.lines for sent in self.sent if sent.name == name)
+        return sent, [batch for batch in self.batches() if name_of(batch) == name]
+
+    def queued(self) -> int:
+        """Copies that are in it, by walking it."""
+        return sum(batch.lines for batch in self.batches()) + sum(sent.lines for sent in self.sent)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of what was not sent yet."""
+        held = 0 if self.backlog is None else self.backlog.direct.held + self.backlog.topic.held
+        return held + self._ready_bytes
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits, and nothing is to be confirmed."""
+        return not (self.ready or self.backlog or self.sent)
+
+    def sizes_by_name(self) -> dict[bytes, int]:
+        """Bytes for each receiver, sent ones and others."""
+        sizes: dict[bytes, int] = {}
+        for name, size in [(sent.name, sent.size) for sent in self.sent] + [
+            (name_of(batch), len(batch.data)) for batch in self.batches()
+        ]:
+            if name:
+                sizes[name] = sizes.get(name, 0) + size
+        return sizes
+
+
+class _Home:
+    """Where the backlog gives back: the broker, once the phase is over."""
+
+    def __init__(self, phases: Phases, home: IReturns) -> None:
+        self._phases = phases
+        self._home = home
+        self.ledger = self
+        """Its own, for what it drops."""
+
+    def give_back(self, batch: Batch, reason: ReturnReason, now: float) -> None:
+        """See `IReturns`."""
+        self._phases.of(mode_of(batch), PhaseName.OUTGOING_BUFFER).finished += batch.lines
+        self._home.give_back(batch, reason, now)
+
+    def drop(self, copies: int, reason: DropReason) -> None:
+        """See `ILedger`."""
+        mode = Mode.BROADCAST if reason is DropReason.LAGGED else Mode.DIRECT
+        self._phases.of(mode, PhaseName.OUTGOING_BUFFER).finished += copies
+        self._home.ledger.drop(copies, reason)
+
+
+def mode_of(batch: Batch) -> Mode:
+    """Which sender's a batch is; `error lagged` in its place among topic lines is of the broadcast sender."""
+    topical = batch.kind is Kind.TOPIC or batch.kind is Kind.ANSWER
+    return Mode.BROADCAST if topical else Mode.DIRECT
+
+
+def name_of(batch: Batch) -> bytes:
+    """Who a batch is for, if it is for one receiver; empty for topics, and for lines that come back."""
+    return batch.address.partition(b"@")[0] if batch.kind is Kind.DIRECT else b""
+
+
+def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
+    """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
+    return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))
