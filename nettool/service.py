@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
+from nettool.cluster.service import LinkService
 from nettool.listening.exchange import Exchange
 from nettool.listening.listener import Listener
 from nettool.peers.factory import PeerFactory
@@ -43,6 +44,8 @@ class NodeService(MultiService):
         self.live = Live(settings)
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
+        self.links: LinkService | None = None
+        """Other nodes; a node alone has none."""
         self.listeners: list[Listener] = []
         self._numbers = count(1)
         self._ended: Deferred[None] | None = None
@@ -85,6 +88,15 @@ class NodeService(MultiService):
     def _closed_badly(self, failure: Failure, where: str) -> None:
         self._log.error("could not close {where}: {error}", where=where, error=failure.getErrorMessage())
 
+    # Other nodes
+
+    def link(self, **arguments: Any) -> LinkService:
+        """Become one node among others, before the start; the arguments are those of `LinkService`."""
+        self.links = LinkService(self.broker, self.live, self.peers.turn, self.reactor, **arguments)
+        self.links.setServiceParent(self)
+        self.peers.flush_elsewhere = self.links.flush
+        return self.links
+
     # What is in force
 
     def put_in_force(self, settings: Settings) -> None:
@@ -126,9 +138,11 @@ class NodeService(MultiService):
             await super().stopService()
             await DeferredList(list(self._closing))
             await self.peers.drain()
+            if self.links is not None:
+                await self.links.closed()
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed")
-            self.peers.abort()
+            self.abort()
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
         self._log.info("connections closed: {closed}", closed=closed)
         self._log.info("totals: {totals}", totals=str(self.broker.snapshot()))
@@ -137,3 +151,5 @@ class NodeService(MultiService):
         """Cut the drain short."""
         self._log.warn("stopping at once")
         self.peers.abort()
+        if self.links is not None:
+            self.links.abort()

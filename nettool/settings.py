@@ -195,8 +195,8 @@ class Settings:
         ):
             if not seconds > 0:
                 mistakes.append(Mistake((key,), "expected a time above zero, or forever"))
-        if self.links.remote_window < 64 * KIB:
-            mistakes.append(Mistake(("links.remote-window",), "expected 64KiB or more"))
+        if self.links.remote_window < KIB:
+            mistakes.append(Mistake(("links.remote-window",), "expected 1KiB or more"))
         if self.manhole.listen and not self.manhole.authorized_keys:
             keys = ("manhole.authorized-keys", "manhole.listen")
             mistakes.append(Mistake(keys, "expected a file of public keys, without which nobody could log in"))

@@ -256,6 +256,6 @@ class Broker:
     # What others may ask
 
     def snapshot(self) -> LedgerSnapshot:
-        """The ledger, beside what is found by walking the outboxes of all who hold a name and the ways to other nodes."""
+        """The ledger, beside what is found by walking the outboxes of all who hold a name and the ways elsewhere."""
         queued = sum(holder.outbox.queued() for holder in self._holders.values())
         return self.ledger.snapshot(queued + self.cluster.queued())

@@ -100,6 +100,8 @@ class Link:
         self.ended_by: LinkEnd | None = None
         self.meant = meant
         self.since = now
+        self.changed: Callable[[Link], None] = lambda link: None
+        """Called when it is the link, and when it has ended."""
         self._linked = linked
         self._shell = shell
         self._greeting = b""
@@ -126,8 +128,8 @@ class Link:
         try:
             if self.phase is Phase.GREETING:
                 data = self._greet(data, now)
-            if data and not self.over:
-                for payload in self._frames.feed(data):
+            if data:
+                for payload in [] if self.over else self._frames.feed(data):
                     if self.over:
                         return
                     self._frame(payload, now)
@@ -267,6 +269,7 @@ class Link:
         self._by = inf
         self._heard_at = self.since = now
         self._linked.alarm.by(now + PING_EVERY)
+        self.changed(self)
 
     def must_answer(self, now: float) -> None:
         """Another connection would take its place: it has to show that it is alive."""
@@ -338,6 +341,7 @@ class Link:
         self._linked.link_ended(self, was_open, reason, detail)
         if self.neighbour is not None:
             self.neighbour.link_ended(self, now)
+        self.changed(self)
 
     @property
     def over(self) -> bool:

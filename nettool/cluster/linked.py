@@ -135,8 +135,6 @@ class Linked:
                 reason=reason.value,
                 detail=ascii(detail)[1:-1],
             )
-        if was_open and link.neighbour is not None:
-            self.watch_links(link.neighbour)
 
     # ICluster
 

@@ -150,6 +150,8 @@ class Neighbour:
         rival, self._rival = self._rival, None
         if rival is not None:
             self._take(rival, now)
+        else:
+            self.linked.watch_links(self)
 
     def remove(self, reason: LinkEnd, now: float) -> None:
         """It is no node any more that this one knows."""
@@ -198,6 +200,11 @@ class Neighbour:
         self._full[far] = None
         far.tick(self.linked.seconds())
         self.linked.alarm.by(far.expires())
+
+    @property
+    def closed_windows(self) -> list[FarPeer]:
+        """Those there whose senders wait, or whose lines are given back."""
+        return list(self._full)
 
     def window_opened(self, far: FarPeer) -> None:
         """They do not any more."""

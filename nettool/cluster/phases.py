@@ -1,7 +1,8 @@
 """
 How long lines for other nodes take, and where.
 
-In: beginnings and ends of phases, a batch at a time, in lines: batches may become one while they wait.  Out: counts.  Never: a label that somebody else chooses.
+In: beginnings and ends of phases, a batch at a time, in lines: batches may become one while they wait.
+Out: counts.  Never: a label that somebody else chooses.
 
 A batch for another node goes through *outgoing buffer* (from routing to the transport) and *outgoing transfer* (from
 the transport to the other node's word that it is routed); what comes in goes through *incoming buffer* (from reading to

@@ -23,15 +23,16 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from math import inf, isinf
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nettool.errors import ReturnReason
 from nettool.interfaces import IOwnTransport, IPump
-from nettool.outbox.queue import Outbox
+from nettool.outbox.backlog import Backlog
 from nettool.outbox.turn import Turn
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, Live
 
@@ -40,6 +41,38 @@ SAMPLE = 4096
 
 LONG_LINE = 256
 """Bytes of a line, on average, from which on reads are longer."""
+
+
+class Pumped(Protocol):
+    """What a pump empties: a peer's `Outbox`, or what goes out on a link."""
+
+    pump: IPump | None
+    blocked: bool
+    closed: ReturnReason | None
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What waits while the transport takes nothing."""
+
+    @property
+    def full_since(self) -> float:
+        """See `Outbox`."""
+
+    @property
+    def full(self) -> bool:
+        """See `Outbox`."""
+
+    def take(self) -> bytes | bytearray | memoryview | None:
+        """See `Outbox`."""
+
+    def block(self) -> None:
+        """See `Outbox`."""
+
+    def unblock(self) -> None:
+        """See `Outbox`."""
+
+    def made_room(self) -> None:
+        """See `Outbox`."""
 
 
 @implementer(IPushProducer, IPump)
@@ -71,7 +104,7 @@ class Pump:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: Pumped,
         live: Live,
         clock: IReactorTime,
         turn: Turn,
