@@ -97,6 +97,8 @@ class LinkQueue:
         self.phases = Phases()
         self.sent: deque[Sent] = deque()
         self.sent_bytes = 0
+        self.resent = 0
+        """Lines that were sent again after a cut."""
         self.backlog: Backlog | None = None
         self.ready: list[Batch] = []
         self.wake: Callable[[], None] | None = None
@@ -186,6 +188,7 @@ class LinkQueue:
         while self._unsent and size < limit:
             sent = self.sent[-self._unsent]
             sent.at = now
+            self.resent += sent.lines
             taken.append(sent.frame)
             size += len(sent.frame)
             self._unsent -= 1

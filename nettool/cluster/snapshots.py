@@ -62,6 +62,8 @@ class LinkSnapshot:
     """Topics that somebody hears there."""
     closed_windows: dict[bytes, float]
     """Those there whose senders wait: for how many seconds."""
+    resent_lines: int
+    """Sent again after cuts."""
     duplicates: int
     """Frames that came again after a cut, and were not routed again."""
     phases: tuple[PhaseSnapshot, ...]
@@ -85,6 +87,7 @@ def snapshot_of(neighbour: Neighbour, now: float) -> LinkSnapshot:
         peers=len(neighbour.peers),
         topics=len(neighbour.topics or ()),
         closed_windows={far.name: now - far.full_since for far in neighbour.closed_windows},
+        resent_lines=queue.resent,
         duplicates=neighbour.arrivals.duplicates,
         phases=tuple(
             PhaseSnapshot(mode, name, phase.started, phase.finished, phase.size, phase.seconds, phase.in_flight)

@@ -39,7 +39,7 @@ class Cable:
     """
 
     def __init__(self, clock: IReactorTime, chance: Random | None = None) -> None:
-        """With `chance`, what is written arrives in pieces of any size, cut anywhere."""
+        """With `chance`, what is written arrives late, in pieces of any size, cut anywhere."""
         self._clock = clock
         self._chance = chance
         self.cut: Cut | None = None
@@ -63,6 +63,10 @@ class Cable:
         if self._chance is None:
             return READ
         return self._chance.choice((1, 3, 7, 100, 1000, READ)) if self._chance.random() < 0.3 else READ
+
+    def delay(self) -> float:
+        """Seconds until the next piece arrives."""
+        return 0.0 if self._chance is None else self._chance.choice((0.0, 0.001, 0.004))
 
     def connect(
         self, here: str, there: str, dialling: IProtocolFactory, answering: IProtocolFactory
@@ -122,6 +126,11 @@ class CableEnd(End):
         """See `End`."""
         self._ends_here = True
         super().loseConnection()
+
+    def _soon(self) -> None:
+        if not self._turn_is_due and not self.lost:
+            self._turn_is_due = True
+            self._clock.callLater(self._cable.delay(), self._turn)
 
     def _turn(self) -> None:
         if self._cable.cut is Cut.SILENT and not self._ends_here:

@@ -35,8 +35,8 @@ class Cluster:
     def __init__(
         self, names: Iterable[str], clock: Clock | None = None, *, seed: int | None = None, **options: str | int
     ) -> None:
-        """`options` are those of each node, as `Node` takes them.  With a `seed`, bytes between nodes arrive in
-        pieces that are cut anywhere, and chance is the same each time."""
+        """`options` are those of each node, as `Node` takes them.  With a `seed`, bytes between nodes arrive late,
+        in pieces that are cut anywhere, and chance is the same each time."""
         self.clock = Clock() if clock is None else clock
         self._seed = seed
         self._options = options

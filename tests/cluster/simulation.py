@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.protocol import Protocol
 
@@ -35,6 +37,17 @@ OPTIONS: dict[str, str | int] = {
 }
 TOPICS = [b"#t%d" % number for number in range(6)]
 TEXT = re.compile(rb"(\d+)\.(\d+) ")
+
+
+@contextmanager
+def small_buffers() -> Iterator[None]:
+    """Transports that take little, so that whoever stops reading is noticed after some lines and not half a MiB."""
+    with ExitStack() as patched:
+        for where in ("embed.pipe.KERNEL_SEND_BUFFER", "outbox.queue.CHUNK", "outbox.backlog.CHUNK"):
+            patched.enter_context(patch(f"nettool.{where}", 4096))
+        for where in ("cluster.queue.CHUNK", "cluster.outlet.CHUNK", "cluster.arrivals.CONFIRM_BYTES"):
+            patched.enter_context(patch(f"nettool.{where}", 4096))
+        yield
 
 
 class Peer(Protocol):
@@ -98,7 +111,7 @@ class Simulation:
 
     def run(self, steps: int) -> None:
         """All of it."""
-        with self.cluster:
+        with small_buffers(), self.cluster:
             for name in self.peer_names:
                 self.log_in(name)
             self.cluster.settle()
@@ -112,6 +125,7 @@ class Simulation:
                     error.add_note(f"seed {self.seed}, step {step}, {action.__name__}")
                     raise
             self.calm_down()
+            self.cluster_nodes_seen = list(self.cluster.nodes.values())
             self.look_at_the_end()
 
     # What happens
@@ -211,6 +225,19 @@ class Simulation:
         pair = self.chance.choice(self.pairs)
         self.cluster.cut(*pair, Cut.LOUD)
         self.cluster.mend(*pair)
+
+    def tear(self) -> None:
+        """Cut in the middle of what is sent, at any byte, and mended before anybody is missed."""
+        peers = [peer for peer in (self.some_peer() for _ in range(4)) if peer is not None]
+        for peer in peers:
+            lines = [self.address() + b": " + peer.next_text(self.chance.randint(0, 900)) for _ in range(20)]
+            peer.say(*lines)
+        self.cluster.pass_time(self.chance.randint(0, 12) / 1000)
+        homes = [peer.home for peer in peers]
+        for pair in self.pairs:
+            if self.cluster.cable(*pair).cut is None and not {*pair}.isdisjoint(homes):
+                self.cluster.cut(*pair)
+                self.cluster.mend(*pair)
 
     def mend(self) -> None:
         for pair in self.pairs:
@@ -333,7 +360,8 @@ ACTIONS: list[Callable[[Simulation], None]] = [
     *[Simulation.stop_reading] * 2,
     *[Simulation.read_on] * 2,
     Simulation.cut,
-    *[Simulation.blip] * 2,
+    Simulation.blip,
+    *[Simulation.tear] * 2,
     *[Simulation.mend] * 3,
     Simulation.wait,
     Simulation.kill,
