@@ -37,11 +37,14 @@ def read_file(path: str) -> FileContent:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a NUL in it
         raise OSError(0, str(error)) from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
-        content = file.read(LARGEST + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > LARGEST:
         raise OSError(0, f"it is larger than {LARGEST // 1024} KiB")
     return FileContent(content, stat.S_IMODE(status.st_mode))

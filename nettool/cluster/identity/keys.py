@@ -190,6 +190,8 @@ def _read_key(directory: StateDirectory) -> Ed25519PrivateKey | None:
     except Exception as error:  # whatever the parser makes of what is there; its words may have some of it
         what = "a passphrase" if isinstance(error, TypeError) else "no private key"
         raise _mistake(f"expected a private Ed25519 key without a passphrase in {path}, which has {what}") from None
+    finally:
+        del pem  # a traceback may come with variables
     if not isinstance(key, Ed25519PrivateKey):
         raise _mistake(f"expected a private Ed25519 key in {path}, which has one of another kind")
     return key

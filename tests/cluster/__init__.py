@@ -1,0 +1,1 @@
+"""Other nodes: identity and trust, where they are."""
