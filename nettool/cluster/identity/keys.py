@@ -109,7 +109,12 @@ class Identity:
         identity = cls(name, key)
         _keep_certificate(directory, identity)
         if made:
-            _log.info("made this node's key, {path}: {line}", path=directory.where(KEY_FILE), line=str(identity.public))
+            _log.info(
+                "made this node's key, {path}: {line}",
+                event="key-made",
+                path=directory.where(KEY_FILE),
+                line=str(identity.public),
+            )
         return identity
 
     @classmethod
@@ -207,11 +212,12 @@ def _keep_certificate(directory: StateDirectory, identity: Identity) -> None:
         was, name = name_kept(directory.path), identity.name
         directory.keep(CERTIFICATE_FILE, pem)
     except SettingError as error:  # a directory that is read only
-        _log.warn("the certificate is not kept: {error}", error=str(error))
+        _log.warn("the certificate is not kept: {error}", event="certificate-not-kept", error=str(error))
         return
     if was and was != name:
         _log.warn(
             "this node was {was} and is {name} now: where others trust it, the line has to become {line}",
+            event="node-renamed",
             was=was.decode(),
             name=name.decode(),
             line=str(identity.public),

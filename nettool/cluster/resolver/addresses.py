@@ -119,11 +119,11 @@ def parse_nodes(content: bytes, path: str) -> Nodes:
 
 def _parse_line(line: str) -> tuple[bytes, Addresses]:
     line = ",".join(part.strip() for part in line.split(","))
-    words = line.replace("=", " ").split()  # a name may have a =, an address has none
-    addresses = words[-1] if words else ""
-    name = line.removesuffix(addresses).rstrip()
+    # The last word: a name may have a =, an address has none, and no spaces now.
+    addresses = "".join(line.replace("=", " ").split()[-1:])
+    name = line[: len(line) - len(addresses)].rstrip()
     name = name.removesuffix("=").rstrip()
-    if not name or not addresses:
+    if not name or not line.endswith(addresses or " ") or ":" in name:
         raise SettingError(f"expected NAME HOST:PORT[,HOST:PORT...], not {line!r}")
     return _parse_node_name(name), parse_addresses(addresses)
 

@@ -1,7 +1,7 @@
 """
-Looking up names through twisted.names.
+Looking up SRV records through twisted.names.
 
-In: a name, a reactor, the servers of resolv.conf.  Out: the answers for its SRV records.
+In: a name, a reactor, the servers of resolv.conf.  Out: what the servers answer.
 Never: a timer, a port or a connection that outlives the look: twisted.names' own resolver keeps some for a while, and
 one for good.
 """
@@ -9,29 +9,42 @@ one for good.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.logger import LogLevel
 from twisted.names import dns
 from twisted.names.client import DNSClientFactory, Resolver
+from twisted.python import log
+
+from nettool.files import read_file
 
 RESOLV_CONF = "/etc/resolv.conf"
 
 TIMEOUTS = (1, 2, 4)
-"""Seconds that each server is waited for, in the first round, the second and the third."""
+"""Seconds for which each server is waited for, in the first round, the second and the third."""
 
 Servers = Sequence[tuple[str, int]]
+"""IP addresses and ports."""
+
+_AT_DEBUG = {"log_level": LogLevel.debug}
 
 
 def servers_of(resolv_conf: str) -> Servers:
-    """The name servers that a file such as resolv.conf lists; the machine's own if it lists none."""
-    # On a clock that nobody turns: the resolver reads the file now, and would go on to read it every minute.
-    return list(Resolver(resolv=resolv_conf, reactor=Clock()).dynServers)
+    """The name servers that a file such as resolv.conf lists; the machine's own if it lists none, or is missing."""
+    try:
+        lines = read_file(resolv_conf).content.decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    words = [line.split() for line in lines]
+    return [(word[1], dns.PORT) for word in words if word[:1] == ["nameserver"] and word[1:]] or [
+        ("127.0.0.1", dns.PORT)
+    ]
 
 
 class Lookups:
-    """Looks up SRV records; resolv.conf is read for each look, as it may have changed."""
+    """Looks up SRV records.  The file of servers is read for each look, since it may have changed."""
 
     def __init__(self, reactor: Any, servers: Servers | None = None, resolv_conf: str = RESOLV_CONF) -> None:
         """`servers` are asked instead of those of `resolv_conf`."""
@@ -72,13 +85,11 @@ class _Borrowed:
         self._to_close.append(lambda: timer.active() and timer.cancel())
         return timer
 
-    def seconds(self) -> float:
-        now: float = self._reactor.seconds()
-        return now
-
     def listenUDP(self, port: int, protocol: Any, *arguments: Any, **keywords: Any) -> Any:
-        opened = self._reactor.listenUDP(port, protocol, *arguments, **keywords)
-        self._to_close.append(lambda: protocol.transport is not None and opened.stopListening())
+        """A port for one question.  The resolver closes it, however the question ends; both are told at debug level."""
+        protocol.noisy = False
+        opened = log.callWithContext(_AT_DEBUG, self._reactor.listenUDP, port, protocol, *arguments, **keywords)
+        opened.connectionLost = partial(log.callWithContext, _AT_DEBUG, opened.connectionLost)
         return opened
 
     def connectTCP(self, host: str, port: int, factory: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -88,10 +99,6 @@ class _Borrowed:
 
     def give_back(self, result: Any) -> Any:
         """Close all that is open; the result is passed on."""
-        for close in self._to_close:
-            try:
-                close()
-            except Exception:
-                pass
-        self._to_close.clear()
+        while self._to_close:
+            self._to_close.pop()()
         return result

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from nettool.cluster.resolver.addresses import Nodes, parse_nodes
 from nettool.cluster.resolver.known import KnownNodes
@@ -63,7 +64,7 @@ class FileResolver(SourceResolver):
         """Know what the file says now, and look at it from now on."""
         super().startService()
         self._found = self._read()
-        self._loop.start(EVERY).addErrback(lambda failure: self._log.failure("a list is watched no more", failure))
+        self._loop.start(EVERY).addErrback(self._broken)
 
     def stopService(self) -> None:
         """Look no more; what is known stays."""
@@ -76,6 +77,9 @@ class FileResolver(SourceResolver):
             return read_file(self.path).content
         except OSError as error:
             return f"it cannot be read: {error.strerror}"
+
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("a list of nodes is watched no more", failure, event="watch-failed")
 
     def _look(self) -> None:
         before, self._found = self._found, self._read()
@@ -92,8 +96,13 @@ class FileResolver(SourceResolver):
         except SettingError as error:
             fault = str(error)
             if fault != self.fault:
-                self._log.error("the list of nodes stays as it was: {fault}", path=self.path, fault=fault)
+                self._log.error("nodes stay where they were: {fault}", event="nodes-kept", fault=fault)
         else:
             self.become(nodes)
-            self._log.info("{path} lists {count} nodes", path=self.path, count=len(nodes))
+            self._log.info(
+                "addresses of nodes in {where}: {count}",
+                event="nodes-found",
+                where=self.path,
+                count=sum(map(len, nodes.values())),
+            )
         self.fault = fault

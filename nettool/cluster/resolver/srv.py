@@ -18,10 +18,11 @@ from random import Random
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.names import dns
-from twisted.names.error import DNSNameError, ResolverError
+from twisted.names.error import DNSNameError, DomainError
 from twisted.python.failure import Failure
 
 from nettool.cluster.resolver.addresses import SERVICE, Address, Addresses, Nodes, host_fault
@@ -71,6 +72,7 @@ class SrvResolver(SourceResolver):
         self._chance = chance
         self._records: dict[bytes, list[Record]] = {}
         """Of each node, sorted."""
+        self._unusable: list[str] = []
         self._has_answered = False
         self._failures = 0
         """How often it has failed, one after the other."""
@@ -95,24 +97,28 @@ class SrvResolver(SourceResolver):
         self._next = None
         self._looking = maybeDeferred(self._lookup, self.service)
         self._looking.addTimeout(LOOKUP_TIME, self._clock)
-        self._looking.addCallback(self._answered).addErrback(self._failed).addBoth(self._wait)
+        self._looking.addCallback(self._answered).addErrback(self._failed).addCallback(self._wait)
 
     def _answered(self, answer: tuple[Sequence[dns.RRHeader], Any, Any]) -> float:
         """Take what it says; the seconds for which it holds."""
         headers = answer[0]
         found = list(_srv(headers))
         records, unusable = _of_nodes(record for record in found if record.host)
-        if unusable:
+        if unusable and unusable != self._unusable:
             self._log.warn(
-                "{service}: records that are no node's are left out: {unusable}",
+                "records of {service} that are no node's are left out: {unusable}",
+                event="nodes-left-out",
                 service=self.service,
                 unusable="; ".join(unusable),
             )
+        self._unusable = unusable
         # A target that is the root is RFC 2782's way to say that there is no such service, so that is an answer.
         if not records and (unusable or not found):
             raise _Negative("there is no record of a node")
         if self.fault or not self._has_answered:
-            self._log.info("{service} has {count} addresses of nodes", service=self.service, count=len(records))
+            self._log.info(
+                "addresses of nodes in {where}: {count}", event="nodes-found", where=self.service, count=len(records)
+            )
         self._has_answered = True
         self.fault, self._failures = "", 0
         self.become(self._nodes_of(records))
@@ -136,18 +142,17 @@ class SrvResolver(SourceResolver):
         if failure.check(CancelledError) and not self.running:
             return 0.0
         fault = f"{self.service}: {_meaning(failure)}"
-        if fault != self.fault:
-            self._log.error("the nodes of a domain stay as they were: {fault}", fault=fault)
+        if not failure.check(*_EXPECTED):
+            self._log.failure("looking up nodes failed", failure, event="lookup-failed")
+        elif fault != self.fault:
+            self._log.error("nodes stay where they were: {fault}", event="nodes-kept", fault=fault)
         self.fault = fault
         seconds = min(RETRY_LEAST * 2.0**self._failures, RETRY_MOST)
         self._failures = min(self._failures + 1, 10)
         return seconds
 
-    def _wait(self, seconds: float | Failure) -> None:
+    def _wait(self, seconds: float) -> None:
         self._looking = None
-        if isinstance(seconds, Failure):
-            self._log.failure("looking up nodes failed", seconds)
-            seconds = RETRY_MOST
         if self.running:
             self._next = self._clock.callLater(seconds * (1 + JITTER * self._chance.random()), self._look)
 
@@ -180,8 +185,10 @@ def _srv(headers: Iterable[dns.RRHeader]) -> Iterator[Record]:
 
 def in_order(records: Iterable[Record], chance: Random) -> Addresses:
     """Addresses in the order in which RFC 2782 has them tried."""
-    # By priority, and there those without weight first, so that they have a small chance too.
-    left = sorted(records)
+    left = list(records)
+    chance.shuffle(left)
+    # Those without weight first, so that they have a small chance too.
+    left.sort(key=lambda record: (record.priority, record.weight > 0))
     ordered: list[Record] = []
     while left:
         same = [record for record in left if record.priority == left[0].priority]
@@ -195,6 +202,10 @@ def in_order(records: Iterable[Record], chance: Random) -> Addresses:
     return tuple(dict.fromkeys(Address(record.host, record.port) for record in ordered))
 
 
+_EXPECTED = (DomainError, TimeoutError, CancelledError, ConnectError, OSError, _Negative)
+"""What a look may fail with, without a fault of ours."""
+
+
 def _meaning(failure: Failure) -> str:
     """Why there is no answer, for people."""
     if failure.check(DNSNameError):
@@ -203,8 +214,8 @@ def _meaning(failure: Failure) -> str:
         return "no server has answered in time"
     if failure.check(_Negative):
         return failure.getErrorMessage()
-    if failure.check(ResolverError):
-        return f"the server says {type(failure.value).__name__}"
+    if failure.check(DomainError):
+        return f"the server answers {type(failure.value).__name__}"
     return f"{type(failure.value).__name__}: {printable(failure.getErrorMessage())}"
 
 
