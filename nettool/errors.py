@@ -79,6 +79,7 @@ class DropReason(bytes, Enum):
     """A line that the node's own end left no time to deliver or to give back."""
 
 
+<<<<<<< HEAD
 class LinkEnd(StrEnum):
     """Why a connection to another node ended, or was not made the link."""
 
@@ -112,6 +113,31 @@ class LinkEnd(StrEnum):
     SHUTDOWN = "shutdown"
     BROKEN = "broken"
     """An exception: a fault of ours, logged."""
+=======
+class RefusalReason(bytes, Enum):
+    """Why another node is refused."""
+
+    NOT_TRUSTED = b"not-trusted"
+    """Neither its name nor its key is known."""
+    OTHER_KEY = b"other-key"
+    """Its name is trusted with another key."""
+    OTHER_NAME = b"other-name"
+    """Its key is trusted under another name."""
+    SAME_NAME = b"same-name"
+    """It has this node's name."""
+    SAME_KEY = b"same-key"
+    """It has this node's key: it is this node, or has a copy of its state directory."""
+    NOT_MEANT = b"not-meant"
+    """It is another node than the one that was dialled."""
+    BAD_NAME = b"bad-name"
+    """It gives a name that cannot be one."""
+    NO_CERTIFICATE = b"no-certificate"
+    """It has shown no certificate."""
+    WRONG_KEY_KIND = b"wrong-key-kind"
+    """The key of its certificate is none that a node has."""
+    NOT_A_LINK = b"not-a-link"
+    """It speaks TLS, but not a link's."""
+>>>>>>> identity
 
 
 @dataclass(frozen=True, slots=True)

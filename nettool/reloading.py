@@ -114,8 +114,15 @@ class ReloadableNode(NodeService):
         self.reloads = Reloads(last_at=now, in_force_since=now, digest=reading.digest)
         plan = _Plan(self, reading.settings, {})
         for want in plan.wanted:
-            self.listen_on(want.description, want.factory, want.purpose)
-        self._fronts = plan.fronts
+            self.adopt(want.listener(reactor))
+        self._answering = plan.answering
+
+    def say_where(self) -> None:
+        """Say what it was told by, and where it listens."""
+        if self.configuration.file:
+            file, digest = self.configuration.file, self.reloads.digest
+            self._log.info("configured by {file}, sha256 {digest}", file=file, digest=digest)
+        super().say_where()
 
     def reload(self) -> str:
         """Read the configuration again and put it in force, all of it or nothing; says what changed, or why nothing.
@@ -129,7 +136,7 @@ class ReloadableNode(NodeService):
                 reading = self.configuration.read()
                 before = self.live.settings
                 settings, left = _without_restart(before, reading.settings)
-                plan = _Plan(self, settings, self._fronts)
+                plan = _Plan(self, settings, self._answering)
                 exchange = Exchange(self.reactor, self.listeners, plan.wanted)
                 exchange.bind()
         except (SettingError, CannotListenError, OSError) as error:
@@ -154,7 +161,7 @@ class ReloadableNode(NodeService):
                 step()
             except Exception:
                 self._log.failure("a part of a reload failed")
-        self._fronts = plan.fronts
+        self._answering = plan.answering
         for listener in self.listeners:
             if listener not in present:
                 self.say_of(listener)
@@ -185,10 +192,10 @@ class ReloadableNode(NodeService):
 class _Plan:
     """Which listeners settings ask for, and what answers there: made, but in nobody's way yet."""
 
-    def __init__(self, node: ReloadableNode, settings: Settings, fronts: Mapping[str, Front]) -> None:
-        """`fronts` are those of the doors that are open; `SettingError` with every door that cannot be opened."""
+    def __init__(self, node: ReloadableNode, settings: Settings, answering: Mapping[str, IProtocolFactory]) -> None:
+        """`answering` is what answers now, by door; `SettingError` with every door that cannot be opened."""
         self.wanted: list[Wanted] = []
-        self.fronts: dict[str, Front] = {}
+        self.answering: dict[str, IProtocolFactory] = {}
         self._to_put: list[tuple[Front, IProtocolFactory, tuple[Any, ...]]] = []
         mistakes = [
             Mistake((option.key,), "this node has nothing that could answer there")
@@ -198,23 +205,24 @@ class _Plan:
         for door in node.doors:
             if endpoints := door.endpoints(settings):
                 try:
-                    factory = self._factory(door, node, settings, fronts.get(door.key))
-                    self.wanted += [Wanted(endpoint, factory, door.purpose) for endpoint in endpoints]
+                    factory = self._factory(door, node, settings, answering.get(door.key))
+                    self.wanted += [Wanted(door.key, endpoint, factory, door.purpose) for endpoint in endpoints]
                 except (SettingError, OSError) as error:
                     mistakes.append(Mistake((door.key,), str(error)))
         if mistakes:
             raise SettingError(*mistakes)
 
-    def _factory(self, door: Door, node: ReloadableNode, settings: Settings, front: Front | None) -> IProtocolFactory:
-        if not door.depends_on:
-            return door.make(node, settings)
+    def _factory(
+        self, door: Door, node: ReloadableNode, settings: Settings, present: IProtocolFactory | None
+    ) -> IProtocolFactory:
         made_of = tuple(BY_KEY[key].of(settings) for key in door.depends_on)
-        if front is None:
-            front = Front(door.make(node, settings), made_of)
-        elif front.made_of != made_of:
-            self._to_put.append((front, door.make(node, settings), made_of))
-        self.fronts[door.key] = front
-        return front
+        if present is None:
+            made = door.make(node, settings)
+            present = Front(made, made_of) if door.depends_on else made
+        elif isinstance(present, Front) and present.made_of != made_of:
+            self._to_put.append((present, door.make(node, settings), made_of))
+        self.answering[door.key] = present
+        return present
 
     def put(self) -> None:
         """Let what was made answer from now on, where a front that is open has another one behind it."""

@@ -8,6 +8,7 @@ process of its own or by `nettool.embed` in somebody's program.  Never: a signal
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -64,26 +65,34 @@ class NodeService(MultiService):
             listener = Listener.of(self.reactor, where, factory, purpose)
         else:
             listener = Listener("", where, factory, purpose)
-        self.listeners.append(listener)
-        self._adopt(listener)
+        self.adopt(listener)
         return listener
+
+    def adopt(self, listener: Listener) -> None:
+        """Have one more listener, which binds when the node starts."""
+        self.listeners.append(listener)
+        self._name(listener)
 
     def exchange(self, exchange: Exchange) -> list[str]:
         """Have these listeners from now on, and say what has changed.  Who came by those that are closed stays."""
         said = exchange.apply()
         for listener in exchange.gone:
-            closed = listener.disownServiceParent().addErrback(self._closed_badly, listener.where)
+            closed = listener.close().addErrback(self._closed_badly, listener.where)
+            listener.disownServiceParent()
             self._closing.add(closed)
-            closed.addCallback(lambda _, closed=closed: self._closing.discard(closed))
+            closed.addCallback(partial(self._closed, closed))
         for listener in exchange.listeners:
             if listener.parent is None:
-                self._adopt(listener)
+                self._name(listener)
         self.listeners = exchange.listeners
         return said
 
-    def _adopt(self, listener: Listener) -> None:
+    def _name(self, listener: Listener) -> None:
         listener.setName(f"listener {next(self._numbers)}")
         listener.setServiceParent(self)
+
+    def _closed(self, closed: Deferred[Any], result: object) -> None:
+        self._closing.discard(closed)
 
     def _closed_badly(self, failure: Failure, where: str) -> None:
         self._log.error("could not close {where}: {error}", where=where, error=failure.getErrorMessage())

@@ -26,11 +26,12 @@ FLOORS = [
     ["mesh", "broker"],
     ["outbox"],
     ["wire"],
-    ["settings", "errors", "interfaces", "_reactor"],
+    ["files", "settings", "errors", "interfaces", "_reactor"],
 ]
 # Arrows between rooms on one floor.
 BESIDE = [
     ("embed", "ops"),
+    ("files", "errors"),
     ("settings", "errors"),
     ("interfaces", "errors"),
     ("interfaces", "settings"),

@@ -372,6 +372,14 @@ def test_an_endpoint_that_is_none_ends_the_process_with_one_line(
     assert said.startswith(f"nettool: --listen: expected an endpoint that can be used, not {endpoint!r}")
 
 
+def test_a_socket_that_systemd_has_not_handed_over_ends_the_process_with_one_line(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    options = parsed("--listen", "systemd:domain=INET:name=peers")
+    said = ends_with(78, capfd, makeService, options, MemoryReactorClock())
+    assert said.startswith("nettool: peers.listen: expected an endpoint that can be used") and "'peers'" in said
+
+
 def test_files_that_change_after_they_were_checked_end_the_process_with_one_line(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

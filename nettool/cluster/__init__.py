@@ -10,5 +10,6 @@ was sent to it and is not confirmed · `frames` what nodes say · `outlet` what 
 connection: hello, the choice, heartbeats · `arrivals` what came in · `neighbour` another node, whatever becomes of its
 links · `presence` whose bare name means whom · `linked` all of them: the `ICluster` · `phases` the measurements ·
 `snapshots` what others may look at.
+Two rooms of its own: `identity` who a node is and whom it trusts · `resolver` where other nodes are.
 With Twisted: `protocol` a connection · `dialling` how a node is reached · `service` the whole, to be started.
 """

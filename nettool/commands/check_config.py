@@ -14,8 +14,8 @@ from nettool.options import Configuration
 def check_config(file: str) -> int:
     """Say what is wrong with a configuration FILE, all of it at once, or `ok` and its SHA-256.
 
-    Keys, certificates and other files that it names are looked at too; whether an address is in use is not.  Options
-    and variables that a node may be started with besides are not known here.
+    Keys, certificates and other files that it names are looked at too, relative to the current directory; whether an
+    address is in use is not.  Options and variables that a node may be started with besides are not known here.
 
     The exit status is 0, or 78 if anything is wrong.
     """

@@ -7,8 +7,6 @@ Never: a traceback for a mistake of the user's, or for a pipe that nobody reads 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import click
@@ -30,10 +28,9 @@ nettool.add_command(default_config)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Carry out one command; its exit status."""
+    """Carry out one command; its exit status.  If nobody reads its output any more click ends it, with status 1."""
     try:
         status = nettool.main(words, prog_name="nettool", standalone_mode=False)
-        sys.stdout.flush()
         return int(status or Exit.OK)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -42,7 +39,3 @@ def main(words: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.  Python would complain when it flushes what is left, at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK

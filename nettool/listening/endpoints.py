@@ -32,22 +32,22 @@ LARGEST = MIB
 """Bytes of a file that are looked at: more than any key or chain of certificates has."""
 
 
-def arguments(description: str) -> list[tuple[str, str]]:
-    """Names and values of an endpoint string's parts, the kind first; the name is empty where none is written.
+def arguments(description: str) -> list[tuple[str | None, str]]:
+    """Names and values of an endpoint string's parts, the kind first; the name is none where none is written.
 
     As `serverFromString` has it: parts end with a colon, `=` ends a name, and what a backslash precedes is itself.
     """
-    parts: list[tuple[str, str]] = []
-    name, value, characters = "", "", iter(description + ":")
-    named = False
+    parts: list[tuple[str | None, str]] = []
+    name: str | None = None
+    value, characters = "", iter(description + ":")
     for character in characters:
         if character == "\\":
             value += next(characters)
         elif character == ":":
             parts.append((name, value))
-            name, value, named = "", "", False
-        elif character == "=" and not named:
-            name, value, named = value, "", True
+            name, value = None, ""
+        elif character == "=" and name is None:
+            name, value = value, ""
         else:
             value += character
     return parts
@@ -55,7 +55,7 @@ def arguments(description: str) -> list[tuple[str, str]]:
 
 def scheme(description: str) -> str:
     """The kind of endpoint: below `haproxy:`, which only wraps another one."""
-    kinds = [value for name, value in arguments(description) if not name]
+    kinds = [value for name, value in arguments(description) if name is None]
     while kinds[1:] and kinds[0] == "haproxy":
         kinds.pop(0)
     return kinds[0] if kinds else ""
@@ -105,7 +105,7 @@ def files_of(description: str) -> list[str]:
     """The files that an endpoint names: keys, certificates, or all `.pem` files below a directory."""
     kind, parts = scheme(description), arguments(description)
     values = [value for _, value in parts[1:]]
-    if kind == "ssl" and "privateKey" not in dict(parts) and sum(not name for name, _ in parts) < 3:
+    if kind == "ssl" and "privateKey" not in dict(parts) and sum(name is None for name, _ in parts) < 3:
         values.append("server.pem")  # Twisted's default
     found: list[str] = []
     for value in values:

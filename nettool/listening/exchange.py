@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from nettool.errors import SettingError
+from nettool.errors import Mistake, SettingError
 from nettool.listening.endpoints import scheme
 from nettool.listening.listener import Listener
 
@@ -31,9 +31,18 @@ from nettool.listening.listener import Listener
 class Wanted:
     """A listener that there is to be."""
 
+    key: str
+    """The option that asks for it."""
     description: str
     factory: IProtocolFactory
     purpose: str = ""
+
+    def listener(self, reactor: Any) -> Listener:
+        """It, not bound yet; a `SettingError` names the option."""
+        try:
+            return Listener.of(reactor, self.description, self.factory, self.purpose)
+        except SettingError as error:
+            raise SettingError(*(Mistake((self.key,), mistake.text) for mistake in error.mistakes)) from error
 
 
 class Exchange:
@@ -61,7 +70,7 @@ class Exchange:
     def _keep(self, want: Wanted) -> Listener | None:
         old = next((old for old in self._leaving if _is_for(old, want)), None)
         if old is not None and old.opening is not None:
-            now = Listener.of(self._reactor, want.description, want.factory, want.purpose)
+            now = want.listener(self._reactor)
             if now.digest != old.digest or now.factory is not old.factory:
                 if not old.can_be_taken_over:
                     return None
@@ -72,8 +81,9 @@ class Exchange:
 
     def _add(self, want: Wanted) -> Listener:
         if scheme(want.description) == "systemd":  # its descriptor may be anything by now
-            raise SettingError(f"{want.description!r} needs a restart: sockets are taken from systemd at the start")
-        now = Listener.of(self._reactor, want.description, want.factory, want.purpose)
+            text = f"{want.description!r} needs a restart: sockets are taken from systemd at the start"
+            raise SettingError(Mistake((want.key,), text))
+        now = want.listener(self._reactor)
         old = next((old for old in self._leaving if _same_address(old, now)), None)
         if old is None:
             self._new.append(now)
@@ -97,10 +107,10 @@ class Exchange:
     def unbind(self) -> None:
         """Close again what `bind` has bound."""
         for listener in self._new:
-            listener.stopService().addErrback(self._ended_badly, listener)
+            listener.close().addErrback(self._ended_badly, listener)
 
     def apply(self) -> list[str]:
-        """Make the exchange, and say what has changed.  Ports that go are still open: `gone` are to be stopped."""
+        """Make the exchange, and say what has changed.  Ports that go are still open: `gone` are to be closed."""
         said = []
         for old, now in self._renewed:
             if self._take_over(old, now):
@@ -113,9 +123,7 @@ class Exchange:
             if self._take_over(now, now):
                 said.append(f"{now.description} accepts on the port of {before}")
         said += [f"{listener.where}: opened" for listener in self._new]
-        for old in self._leaving:
-            said.append(f"{old.where}: closed")
-            old.accept_waiting()
+        said += [f"{old.where}: closed" for old in self._leaving]
         return said
 
     def _take_over(self, old: Listener, now: Listener) -> bool:

@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.main import CONNECTION_DONE
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -142,17 +143,26 @@ class Listener(Service):
         port: Any = self.port
         return self.opening is not None and isinstance(port, tcp.Port)
 
-    def accept_waiting(self) -> None:
-        """Accept who has connected already: closing the port would reset them."""
+    def close(self) -> Deferred[Any]:
+        """Accept who has connected already, and nobody else: fires when that is so, which is at once on sockets.
+
+        Twisted would close a port in the reactor's next turn, and reset who connects until then.
+        """
         port: Any = self.port
         if not isinstance(port, tcp.Port):
-            return
-        poll = select.poll()
-        poll.register(port.fileno(), select.POLLIN)
-        for _ in range(WAITING):
-            if not poll.poll(0):
-                return
-            port.doRead()
+            return self.stopService()
+        _accept_waiting(self.give_up())
+        port.stopReading()
+        reason = Failure(CONNECTION_DONE)
+        try:
+            port.connectionLost(reason)
+        except OSError as error:  # the file of a UNIX socket is gone; Twisted would leave all the rest as it is
+            self._log.error("could not close {where} whole: {error}", where=self.description, error=error)
+            lock = getattr(port, "lockFile", None)
+            if lock is not None:
+                lock.unlock()
+            tcp.Port.connectionLost(port, reason)
+        return self.stopService()
 
     @property
     def where(self) -> str:
@@ -171,3 +181,13 @@ class Listener(Service):
             return self.description or repr(self._endpoint)
         host = address.host.replace(":", "\\:")
         return f"{scheme or 'tcp'}:{host}:{address.port}"
+
+
+def _accept_waiting(port: Any) -> None:
+    """Accept who has connected already: closing the port resets them."""
+    poll = select.poll()
+    poll.register(port.fileno(), select.POLLIN)
+    for _ in range(WAITING):
+        if not poll.poll(0):
+            return
+        port.doRead()

@@ -94,15 +94,24 @@ def _path(text: str) -> str:
 
 def _parse_endpoint(text: str) -> str:
     """A server endpoint string that could be listened on, but for its address, which may be in use."""
-    if rehearse(None, text, None) is None:
+    # Whether systemd has handed over a socket is known in a process that it has started, and not to `check-config`.
+    if rehearse(None, text, None) is None and scheme(text) != "systemd":
         endpoint_of(None, text)
     return text
 
 
+LOOPBACK = {"tcp": (2, "127.0.0.1"), "ssl": (5, "127.0.0.1"), "tcp6": (3, r"\:\:1"), "tls": (4, r"\:\:1")}
+"""Kinds that listen on all interfaces if they name none: the place of an interface without a name, and the loopback."""
+
+
 def _parse_own_endpoint(text: str) -> str:
     """The endpoint of a door that is for the machine's own users, unless it says for whom it is; empty for no door."""
-    if text and scheme(text) in ("tcp", "ssl") and len(arguments(text)) == 2:
-        text += ":interface=127.0.0.1"
+    kind = scheme(text)
+    if kind in LOOPBACK:
+        place, loopback = LOOPBACK[kind]
+        words = [value for name, value in arguments(text) if name is None]
+        if "interface" not in dict(arguments(text)) and len(words) - words.index(kind) <= place:
+            text += f":interface={loopback}"
     return _parse_optional_endpoint(text)
 
 

@@ -106,19 +106,20 @@ def from_keywords(keywords: Mapping[str, str], known: Iterable[Option]) -> Sourc
 def from_environment(environment: Mapping[str, str]) -> Source:
     """What variables say: several values with white space between them; an empty one says nothing."""
     source = Source()
-    known = {*BY_VARIABLE, CONFIG_VARIABLE}
+    known = [variable.removeprefix(VARIABLE) for variable in (*BY_VARIABLE, CONFIG_VARIABLE)]
     for variable, said in sorted(environment.items()):
         if variable.startswith(VARIABLE) and said.strip() and variable not in OTHERS:
             if option := BY_VARIABLE.get(variable):
                 source.take(option, said.split() if option.several else [said], variable)
-            elif variable not in known:
-                source.refuse("there is no such option" + _nearest(variable, known), variable)
+            elif variable != CONFIG_VARIABLE:
+                near = _nearest(variable.removeprefix(VARIABLE), known, VARIABLE)
+                source.refuse("there is no such option" + near, variable)
     return source
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def _nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     near = get_close_matches(word, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 # A file

@@ -190,10 +190,12 @@ class PeerProtocol(Protocol):
     def settings_changed(self, before: Settings) -> None:
         """Timers are set by what is in force now.  A time that is shorter than before begins anew."""
         live = self.factory.live
-        if self.session.phase is Phase.LOGIN and self._stage is Stage.OPEN:
-            if live.peers.login_timeout != before.peers.login_timeout:
+        try:
+            if self.session.phase is Phase.LOGIN and live.peers.login_timeout != before.peers.login_timeout:
                 self._set_timer(live.peers.login_timeout, self._login_timed_out)
-        self._pump.settings_changed(live.delivery.stall_timeout < before.delivery.stall_timeout)
+            self._pump.settings_changed(live.delivery.stall_timeout < before.delivery.stall_timeout)
+        except Exception:
+            self._broke(Failure())
 
     # What follows
 

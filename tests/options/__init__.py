@@ -1,0 +1,1 @@
+"""Options: where they are written, and what they come to."""
