@@ -12,6 +12,8 @@ Read the rooms in the direction in which a line goes through them:
    `nettool.embed`: the same inside another program, or a test;
 7. `nettool.commands`: the command `nettool`.
 
+`nettool.mesh` is a library of its own: many connections as one; links between nodes will be built on it.
+
 Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
 """
 

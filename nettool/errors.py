@@ -79,7 +79,6 @@ class DropReason(bytes, Enum):
     """A line that the node's own end left no time to deliver or to give back."""
 
 
-<<<<<<< HEAD
 class LinkEnd(StrEnum):
     """Why a connection to another node ended, or was not made the link."""
 
@@ -113,7 +112,8 @@ class LinkEnd(StrEnum):
     SHUTDOWN = "shutdown"
     BROKEN = "broken"
     """An exception: a fault of ours, logged."""
-=======
+
+
 class RefusalReason(bytes, Enum):
     """Why another node is refused."""
 
@@ -137,7 +137,6 @@ class RefusalReason(bytes, Enum):
     """The key of its certificate is none that a node has."""
     NOT_A_LINK = b"not-a-link"
     """It speaks TLS, but not a link's."""
->>>>>>> identity
 
 
 @dataclass(frozen=True, slots=True)

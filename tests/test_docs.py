@@ -35,7 +35,7 @@ from tests.support.certificates import certificate_and_key, write_key
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])]
-PROGRAMS_OF = ["docs/embedding.md"]  # tests/test_examples.py
+PROGRAMS_OF = ["docs/embedding.md", "docs/mesh.md"]  # tests/test_examples.py
 
 
 def text_of(page: str) -> str:

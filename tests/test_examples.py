@@ -1,4 +1,4 @@
-"""The programs in docs/examples and the code in docs/embedding.md do what they say."""
+"""The programs in docs/examples and the code in docs/embedding.md and docs/mesh.md do what they say."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from tests.real.node import MIB, PATIENCE, RealNode, RealPeer, eventually, who
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLES = DOCS / "examples"
-PAGE = "embedding.md"
+PAGES = ["embedding.md", "mesh.md"]
+TEXT = "".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
 
-# Programs of Python in the page, each with what it prints, if that is shown.
+# Programs of Python in the pages, each with what it prints, if that is shown.
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```\n(?:(?:\nprints\n)?\n^```text\n(.*?)^```\n)?",
-    (DOCS / PAGE).read_text(encoding="utf-8"),
+    TEXT,
     re.DOTALL | re.MULTILINE,
 )
 
@@ -41,13 +42,12 @@ def test_a_program_in_the_documentation_prints_what_is_shown(number: int, tmp_pa
 
 
 def test_all_programs_of_the_documentation_are_found() -> None:
-    text = (DOCS / PAGE).read_text(encoding="utf-8")
-    assert len(BLOCKS) == text.count("```python") == 3
-    assert sum(bool(output) for _, output in BLOCKS) == text.count("```text")
+    assert len(BLOCKS) == TEXT.count("```python") == 4
+    assert sum(bool(output) for _, output in BLOCKS) == TEXT.count("```text")
 
 
 def test_every_example_is_in_the_documentation() -> None:
-    shown = set(re.findall(r"\{literalinclude\} examples/(\S+)", (DOCS / PAGE).read_text(encoding="utf-8")))
+    shown = set(re.findall(r"\{literalinclude\} examples/(\S+)", TEXT))
     assert shown == {path.name for path in EXAMPLES.glob("*.py")}
 
 
@@ -295,3 +295,27 @@ def test_the_end_of_the_program_is_told_to_all(web: Web) -> None:
     assert bob.to_end() == [b"bye shutdown"]
     bob.close()
     assert web.program.end() == ("", 0)
+
+
+# --- The mesh
+
+
+def test_the_echo_hub_echoes_to_threads_and_to_others(tmp_path: Path, programs: list[Program]) -> None:
+    programs.append(
+        hub := Program("mesh_echo.py", "tcp://127.0.0.1:0", f"unix://{tmp_path}/hub", "ws://127.0.0.1:0/hub")
+    )
+    addresses = [hub.line().strip() for _ in range(3)]
+    assert [address.partition(":")[0] for address in addresses] == ["tcp", "unix", "ws"]
+    for number, address in enumerate(addresses, 1):
+        programs.append(threads := Program("mesh_threads.py", address))
+        assert threads.end() == ("300 came back, of 300 sent\n", 0)
+        assert hub.line() == f"{number} has gone: Connection was closed cleanly. (0 unsent)\n"
+    hub.process.send_signal(signal.SIGINT)
+    assert hub.end()[1] == -signal.SIGINT or hub.process.returncode == 0
+
+
+def test_the_work_queue_gives_each_answer_to_who_asked(programs: list[Program]) -> None:
+    programs.append(work := Program("mesh_work.py"))
+    squares = [[number**2 for number in range(start, start + 10)] for start in (0, 10)]
+    said = "".join(f"client {number}: {answers}\n" for number, answers in enumerate(squares))
+    assert work.end() == (said + "20 done\n", 0)

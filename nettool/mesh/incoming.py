@@ -57,6 +57,10 @@ class _Receiver:
             self.timer.cancel()
 
 
+def _envelopes(source: Source, payloads: list[bytes]) -> list[Envelope]:
+    return list(map(_new, repeat(Envelope), zip(repeat(source.id), payloads, strict=False)))
+
+
 class Incoming:
     """The queue.
 
@@ -82,6 +86,9 @@ class Incoming:
         """A read of this source brought these; `size` is at least the bytes in them."""
         queue = self.queue
         if not queue:
+            if self._receivers and len(payloads) <= min(self._receivers[0].limit or 0, self.capacity):
+                self._hand_over(source, payloads)
+                return
             self._held = 0
         if source.pending:
             source.pending += payloads
@@ -96,10 +103,16 @@ class Incoming:
         if source.pending:
             source.pause()
 
-    def _put(self, source: Source, payloads: Iterable[bytes], size: int) -> None:
-        before = len(self.queue)
-        self.queue.extend(map(_new, repeat(Envelope), zip(repeat(source.id), payloads, strict=False)))
-        source.received += len(self.queue) - before
+    def _hand_over(self, source: Source, payloads: list[bytes]) -> None:
+        """All of it to the receiver of many who waits longest: it need not go through the queue, which is empty."""
+        receiver = self._receivers.popleft()
+        receiver.stop()
+        source.received += len(payloads)
+        receiver.deferred.callback(_envelopes(source, payloads))
+
+    def _put(self, source: Source, payloads: list[bytes], size: int) -> None:
+        self.queue.extend(_envelopes(source, payloads))
+        source.received += len(payloads)
         self._held += size
 
     def refill(self) -> None:

@@ -233,37 +233,44 @@ class Mesh:
         Raises the error of the first that was not, with all that were not in `.envelopes`, in order; of a connection
         that refused one, none that follows is taken.
         """
+        run = list(envelopes)
+        if not run:
+            return
+        ids: tuple[Hashable, ...]
+        payloads: tuple[bytes, ...]
+        ids, payloads = zip(*run, strict=True)
+        if ids.count(ids[0]) == len(ids):  # as what one read brought and is sent on
+            self._send_run(ids[0], run, payloads)
+        else:
+            self._send_runs(run)
+
+    def _send_runs(self, envelopes: list[Envelope]) -> None:
         refused: list[Envelope] = []
         error: Any = None
         full: set[Hashable] = set()
         for id, group in groupby(envelopes, _id_of):
             run = list(group)
+            if id in full:
+                refused += run
+                continue
             try:
-                if id not in full:
-                    self._send_run(id, run)
+                self._send_run(id, run, tuple(map(_payload_of, run)))
             except (QueueFull, NotFound, ConnectionGone, EnvelopeTooLarge) as failed:
                 error = error or failed
-                run = failed.envelopes
+                refused += failed.envelopes
                 full.add(id)
-                refused += run
-            else:
-                if id in full:
-                    refused += run
         if error is not None:
             error.envelopes = refused
             raise error
 
-    def _send_run(self, id: Hashable, run: list[Envelope]) -> None:
+    def _send_run(self, id: Hashable, run: list[Envelope], payloads: tuple[bytes, ...]) -> None:
         outgoing = self._outgoing.get(id)
-        if outgoing is None or self._closed:
-            self._check_run(run)
-            raise AssertionError("the check of an envelope to nobody raises")
-        payloads = list(map(_payload_of, run))
-        if set(map(type, payloads)) != _ONLY_BYTES:
+        if outgoing is None or self._closed or set(map(type, payloads)) != _ONLY_BYTES:
             self._check_run(run)
         size = sum(map(len, payloads))
         if size > self._max:
             self._check_run(run)
+        assert outgoing is not None, "the check of an envelope to nobody raises"
         taken = outgoing.put_many(payloads, size)
         if taken < len(run):
             error: Any = self._refusal(run[taken], outgoing)

@@ -6,8 +6,8 @@ not, and every batch that will not be sent handed back.  Never: a decision about
 
 `batch` what is passed from room to room · `queue` the outbox of a connection · `backlog` what waits in it while its
 transport takes nothing: two kinds of lines, each with its bound, patience and episode · `losses` lines that tell
-what was lost · `gates` senders that wait · `pump` the producer that empties it into a transport · `turn` when
-it does.  All but the last two are pure.
+what was lost · `gates` senders that wait · `pump` the producer that empties it into a transport, by a `sink` · `turn`
+when it does.  All but the last three are pure; they serve the mesh, too.
 
 Who may be made to wait, and what must never happen:
 

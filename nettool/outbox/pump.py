@@ -4,37 +4,27 @@ The producer that empties an outbox into a transport.
 In: a transport's `pauseProducing` and `resumeProducing`, the end of a turn of the reactor.  Out: chunks written, the
 outbox told when it is blocked and when time has passed.  Never: more than `CHUNK` bytes in the transport's own buffer.
 
-What Twisted 26.10 does, and what follows:
-
-- A transport pauses its producer when its buffer exceeds `bufferSize`, and resumes it when the buffer is empty.  A
-  remainder smaller than that would pause nobody, and nobody would know when it has gone.  So where a socket did not
-  take a chunk whole, `bufferSize` is 0 for the moment in which the remainder is handed over: on a plain socket every
-  remainder pauses.
-- Writing at once instead of waiting for EPOLLOUT saves two system calls a write, and 9 microseconds a round trip.  It
-  passes by everything above the socket, so only a plain socket's own transport may be written to so: never TLS, whose
-  wrapper passes unknown attributes on to the socket below.
-- The kernel reports a socket as writable when a third of its buffer is free, which a slow reader may take long to
-  bring about.  So before a connection is given up one more write is tried.
+The kernel reports a socket as writable when a third of its buffer is free, which a slow reader may take long to bring
+about.  So before a connection is given up one more write is tried.  What else is known of transports is in `sink`.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from math import inf, isinf
 from typing import Any, Protocol
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.errors import ReturnReason
-from nettool.interfaces import IOwnTransport, IPump
+from nettool.interfaces import IPump
 from nettool.outbox.backlog import Backlog
+from nettool.outbox.sink import Sink
 from nettool.outbox.turn import Turn
-from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, Live
+from nettool.settings import LONG_LINES_READ, READ, Live
 
 SAMPLE = 4096
 """Bytes of a read by which it is seen how long its lines are."""
@@ -89,16 +79,15 @@ class Pump:
         "_failed",
         "_gave_up",
         "_give_up",
-        "_held",
         "_live",
         "_moved_at",
-        "_own",
-        "_send",
-        "_socket",
+        "_sink",
         "_timer",
-        "_transport",
         "_turn",
         "_waiting",
+        "half_closes",
+        "is_plain",
+        "lowest",
         "outbox",
     )
 
@@ -122,41 +111,35 @@ class Pump:
         self._gave_up = False
         self._failed = False
         self._waiting: list[Callable[[], None]] | None = None
-        self._transport: Any = None
-        self._send: Callable[[Any], int] | None = None
-        """The socket's own `send`, where nothing lies between it and us."""
-        self._socket: Any = None  # a tcp.Connection, whose attributes mypy knows only in part
-        self._own: Any = None  # an IOwnTransport
+        self._sink: Any = None  # a Sink, while there is a transport that is written to
+        self.lowest: Any = None
+        """The transport of the socket itself, below TLS if there is any; nothing in memory."""
+        self.is_plain = False
+        """Whether nothing lies between us and the socket."""
+        self.half_closes = False
+        """Whether the transport can close its writing side alone."""
         self._moved_at = 0.0
-        self._held = 0
         self._closing_since = 0.0
         self._timer: IDelayedCall | None = None
         outbox.pump = self
 
     def start(self, transport: ITransport) -> None:
         """Register with the transport and write to it from now on."""
-        self._transport = transport
-        self._own = transport if IOwnTransport.implementedBy(type(transport)) else None
-        self._socket = _socket_under(transport)
-        if self._socket is not None:
-            _set_up(self._socket.getHandle())
-            if self._socket is self._transport:
-                self._send = self._socket.getHandle().send
-                self._socket.bufferSize = READ
-                self._socket.SEND_LIMIT = CHUNK
+        sink = self._sink = Sink(transport)
+        self.lowest, self.is_plain, self.half_closes = sink.lowest, sink.plain, sink.half_closes
         self._moved_at = self._clock.seconds()
-        self._transport.registerProducer(self, True)
+        sink.register(self)
         self.outbox.unblock()
         self.flush()
 
     def was_full(self, data: bytes) -> None:
         """A read took all that it was let: the next ones are as large as suits such lines."""
-        if self._send is not None:
+        if self.is_plain:
             few = data.count(b"\n", 0, SAMPLE) < SAMPLE // LONG_LINE
             # Whole batches are dropped: one that is most of an outbox would take the newest lines with it.
             bound = self._live.delivery.outbox_bytes
             roomy = not bound or bound >= 4 * LONG_LINES_READ
-            self._socket.bufferSize = LONG_LINES_READ if few and roomy else READ
+            self.lowest.bufferSize = LONG_LINES_READ if few and roomy else READ
 
     # The transport's side
 
@@ -169,7 +152,7 @@ class Pump:
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self._moved_at = self._clock.seconds()
-        if self._transport is None or self._failed or self.outbox.closed is not None:
+        if self._sink is None or self._failed or self.outbox.closed is not None:
             return
         self.outbox.unblock()
         self.flush()
@@ -192,7 +175,7 @@ class Pump:
                 chunk = outbox.take()
                 if chunk is None:
                     break
-                self._write(chunk)
+                self._sink.write(chunk)
         except Exception:
             self._fail()
         if self._waiting is not None and not outbox.blocked:
@@ -208,27 +191,6 @@ class Pump:
         self._failed = True
         self.outbox.block()
         self._turn.soon(partial(self._broke, Failure()))
-
-    def _write(self, chunk: Any) -> None:
-        if self._send is None:
-            self._transport.write(bytes(chunk))
-            self._held = self._buffered()
-            return
-        sent = 0
-        if not self._transport.disconnecting:
-            try:
-                sent = self._send(chunk)
-            except OSError:
-                pass  # it takes nothing now, or is lost: the transport finds out which when it writes the chunk
-        if sent == len(chunk):
-            return
-        rest = bytes(memoryview(chunk)[sent:]) if sent else bytes(chunk)
-        read_size, self._transport.bufferSize = self._transport.bufferSize, 0
-        try:
-            self._transport.write(rest)
-        finally:
-            self._transport.bufferSize = read_size
-        self._held = self._buffered()
 
     # Time
 
@@ -277,20 +239,15 @@ class Pump:
 
     def _probe(self) -> bool:
         """Try one write; whether the kernel took a byte by it, or by one of the reactor's since the last time."""
-        held, moved_at = self._held, self._moved_at
-        if self._socket is not None:
-            self._socket.doWrite()  # an error is found again by the reactor, or by the abort that follows
-        self._held = self._buffered()
+        sink = self._sink
+        if sink is None:
+            return False
+        held, moved_at = sink.left, self._moved_at
+        if self.lowest is not None:
+            self.lowest.doWrite()  # an error is found again by the reactor, or by the abort that follows
+        sink.left = sink.held
         # Where it took all, the transport has resumed us within that write, and we have handed it more.
-        return self._held < held or self._moved_at > moved_at
-
-    def _buffered(self) -> int:
-        """Bytes in the transport's buffers; Twisted has no public name for what waits to join the first of them."""
-        if self._own is not None:
-            held: int = self._own.held
-            return held
-        transport = self._socket
-        return 0 if transport is None else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return bool(sink.left < held or self._moved_at > moved_at)
 
     def _too_slow_for_topics(self) -> None:
         if self.outbox.closed is None:
@@ -300,7 +257,7 @@ class Pump:
 
     def when_empty(self, call: Callable[[], None]) -> None:
         """Call this, once, when all that is in the outbox has gone; on a plain socket, its buffer's content too."""
-        if self._transport is None:
+        if self._sink is None:
             self._turn.soon(call)
             return
         if self._waiting is None:
@@ -313,21 +270,6 @@ class Pump:
             self._turn.add(self)
             self._turn.schedule()
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing lies between us and the socket."""
-        return self._send is not None
-
-    @property
-    def half_closes(self) -> bool:
-        """Whether the transport can close its writing side alone; TLS as Twisted has it cannot."""
-        return self.is_plain or self._own is not None
-
-    @property
-    def lowest(self) -> Any:
-        """The transport of the socket itself, below TLS if there is any; nothing in memory."""
-        return self._socket
-
     def stop(self) -> None:
         """Write nothing any more, and let the transport close."""
         if self._timer is not None and self._timer.active():
@@ -336,22 +278,6 @@ class Pump:
         self._waiting = None
         if not self.outbox.blocked:
             self.outbox.block()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.unregisterProducer()
-
-
-def _set_up(handle: socket.socket) -> None:
-    """Set the options of a connection's socket."""
-    handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_SEND_BUFFER)
-    if handle.family != socket.AF_UNIX:
-        # Lines are merged here where that is worth it; Nagle's algorithm would make the second of two wait for an ACK.
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _socket_under(transport: Any) -> Any:
-    """The plain socket's transport at the bottom, below TLS; none in memory."""
-    while transport is not None and not isinstance(transport, tcp.Connection):
-        transport = getattr(transport, "__dict__", {}).get("transport")
-    return transport
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.unregister()

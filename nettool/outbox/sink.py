@@ -4,13 +4,16 @@ A transport of Twisted's, as something that takes chunks and can tell how much o
 In: chunks.  Out: what the kernel takes at once, taken at once; the rest in the transport's buffer, with its producer
 paused.  Never: a remainder that pauses nobody on a plain socket; a chunk that overtakes another.
 
+Whoever writes by chunks uses it: a peer's pump, and a stream of the mesh.
+
 What Twisted 26.10 does, and what follows:
 
 - A transport pauses its producer when its buffer exceeds `bufferSize`, and resumes it when the buffer is empty.  A
   remainder smaller than that would pause nobody, and nobody would know when it has gone.  So where a socket did not
   take a chunk whole, `bufferSize` is 0 for the moment in which the remainder is handed over.
-- Writing at once instead of waiting for EPOLLOUT saves two system calls a write.  It passes by everything above the
-  socket, so only a plain socket's own transport may be written to so: never TLS.
+- Writing at once instead of waiting for EPOLLOUT saves two system calls a write, and 9 microseconds a round trip.  It
+  passes by everything above the socket, so only a plain socket's own transport may be written to so: never TLS, whose
+  wrapper passes unknown attributes on to the socket below.
 - TLS gathers small writes until the next turn (`BufferingTLSTransport`).  Who gathers by turns already writes past that
   (`TLSMemoryBIOProtocol.write`), and then all that was written is encrypted and in the socket's buffer.
 """
@@ -24,6 +27,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from nettool.interfaces import IOwnTransport
 from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, READ
 
 
@@ -33,16 +37,19 @@ class Sink:
     Invariant: on a plain socket the producer is paused exactly while `held` is not 0.
     """
 
-    __slots__ = ("_send", "_transport", "broken", "lowest")
+    __slots__ = ("_own", "_send", "_transport", "broken", "left", "lowest")
 
     def __init__(self, transport: ITransport) -> None:
         self._transport: Any = transport
+        self._own: Any = transport if IOwnTransport.implementedBy(type(transport)) else None
         self.lowest: Any = _socket_under(transport)  # a tcp.Connection, whose attributes mypy knows only in part
         """The transport of the socket itself, below TLS if there is any; nothing in memory."""
         self._send: Any = None
         """The socket's own `send`, where nothing lies between it and us."""
         self.broken = False
         """A write found that the connection is lost; the transport tells so in its own time."""
+        self.left = 0
+        """`held`, as it was after the last chunk that was not taken at once."""
         lowest: Any = self.lowest
         if lowest is not None:
             _set_up(lowest.getHandle())
@@ -54,12 +61,20 @@ class Sink:
 
     @property
     def plain(self) -> bool:
-        """Whether it is a socket with nothing above it, which can close its writing side alone."""
+        """Whether nothing lies between us and the socket."""
         return self._send is not None
+
+    @property
+    def half_closes(self) -> bool:
+        """Whether it can close its writing side alone; TLS as Twisted has it cannot."""
+        return self.plain or self._own is not None
 
     @property
     def held(self) -> int:
         """Bytes in the transport's buffers; Twisted has no public name for what waits to join the first of them."""
+        if self._own is not None:
+            held: int = self._own.held
+            return held
         lowest = self.lowest
         return 0 if lowest is None else len(lowest.dataBuffer) - lowest.offset + lowest._tempDataLen
 
@@ -71,7 +86,7 @@ class Sink:
         """Nothing more will be written, and the transport may close."""
         self._transport.unregisterProducer()
 
-    def write(self, chunk: bytes | memoryview) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Hand over a chunk, of at most `CHUNK` bytes; the producer may be paused within this call."""
         transport = self._transport
         if self._send is None:
@@ -79,6 +94,7 @@ class Sink:
                 TLSMemoryBIOProtocol.write(transport, bytes(chunk))
             else:
                 transport.write(bytes(chunk))
+            self.left = self.held
             return
         sent = 0
         if not transport.disconnecting:
@@ -96,6 +112,7 @@ class Sink:
             transport.write(rest)
         finally:
             transport.bufferSize = read_size
+        self.left = self.held
 
 
 def _set_up(handle: socket.socket) -> None:

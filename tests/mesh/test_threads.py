@@ -87,7 +87,8 @@ def test_every_call_in_a_script() -> None:
         """
     ) == (
         "Envelope(id='there', payload=b'1') [b'2', b'3', b'4']\n4\nTimeoutError\nNotFound\nDuplicateId\n"
-        "NotFound\nTypeError\nUnknownScheme\nb'from outside' True\nb'to outside'\n['Added', 'Added', 'Removed']\nthe mesh is closed\n"
+        "NotFound\nTypeError\nUnknownScheme\nb'from outside' True\nb'to outside'\n['Added', 'Added', 'Removed']\n"
+        "the mesh is closed\n"
     )
 
 

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from nettool.errors import CloseReason
 from nettool.interfaces import IShell
-from nettool.outbox.pump import _socket_under
+from nettool.outbox.sink import _socket_under
 from nettool.peers.protocol import SLICE, SMALL
 from nettool.settings import KIB, LINGER, OnNameTaken, TopicOverflow
 from tests.support.peer import MemoryPeer
@@ -659,7 +659,7 @@ def test_a_connection_that_cannot_be_set_up_ends_alone_and_is_counted(
     street = MemoryStreet()
     alice = street.peer(b"alice")
     with monkeypatch.context() as broken:
-        broken.setattr("nettool.outbox.pump._set_up", fail)
+        broken.setattr("nettool.outbox.sink._set_up", fail)
         stranger = street.connect()
         street.pass_time(0)
     assert logged_failures.flush(ZeroDivisionError)
