@@ -22,6 +22,7 @@ from twisted.logger import Logger
 
 from nettool.cluster import frames
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
+from nettool.cluster.identity import Refused
 from nettool.cluster.outlet import Outlet
 from nettool.errors import LinkEnd
 from nettool.mesh.framing import HEADER, Frames
@@ -75,7 +76,7 @@ class ILinkShell(Protocol):
 
     @property
     def proof(self) -> Any:
-        """By what the other node proves who it is: what `Linked.judge` takes; nothing on a plain connection."""
+        """By what the other node proves who it is: what `Linked.judge` takes."""
 
     @property
     def where(self) -> str:
@@ -139,6 +140,8 @@ class Link:
             self.end(LinkEnd.BAD_FRAME, str(fault), now)
         except Refusal as refusal:
             self.end(refusal.reason, refusal.detail, now)
+        except Refused as refused:
+            self.end(LinkEnd.NOT_TRUSTED, refused.here, now, there=f"{refused.reason.value.decode()}: {refused.there}")
 
     def _greet(self, data: bytes, now: float) -> bytes:
         """Take the hello, which is short, when it is whole; what follows it."""
@@ -174,9 +177,7 @@ class Link:
             )
         if hello.name == linked.name:
             raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are called {_text(hello.name)}: give one another --node-name")
-        fault = linked.judge(hello.name, self._shell.proof)
-        if fault:
-            raise Refusal(LinkEnd.NOT_TRUSTED, fault)
+        linked.judge(hello.name, self._shell.proof, self.meant or b"")
         neighbour = linked.neighbours.get(hello.name)
         if neighbour is None:
             raise Refusal(LinkEnd.UNKNOWN_NODE, f"{_text(hello.name)} is not configured here: add it to the nodes")
@@ -312,12 +313,12 @@ class Link:
 
     # Its end
 
-    def end(self, reason: LinkEnd, detail: str, now: float, *, tell: bool = True) -> None:
-        """End it; `tell` the other node why."""
+    def end(self, reason: LinkEnd, detail: str, now: float, *, tell: bool = True, there: str = "") -> None:
+        """End it; `tell` the other node why, in the words of `there` if it is to know less, or something else."""
         if self.phase is Phase.ENDED:
             return
         if tell:
-            self.outlet.say(frames.render_refusal(reason.value, detail))
+            self.outlet.say(frames.render_refusal(reason.value, there or detail))
         self._over(reason, detail, now)
         if reason is LinkEnd.SILENT:
             self._shell.abort()

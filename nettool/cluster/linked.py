@@ -38,9 +38,12 @@ class IAlarm(Protocol):
         """At this time at the latest."""
 
 
-def trust_everybody(name: bytes, proof: Any) -> str:
+Judge = Callable[[bytes, Any, bytes], object]
+"""Takes a node's name, its proof and the name that was meant, if one was; raises `Refused` unless it is trusted."""
+
+
+def trust_everybody(name: bytes, proof: Any, meant: bytes) -> None:
     """For plain links, in tests: whoever can connect is who he says."""
-    return ""
 
 
 @implementer(ICluster)
@@ -59,9 +62,8 @@ class Linked:
         seconds: Callable[[], float],
         alarm: IAlarm,
         instance: bytes,
-        judge: Callable[[bytes, Any], str] = trust_everybody,
+        judge: Judge = trust_everybody,
     ) -> None:
-        """`judge` says of a node's name and a connection's proof what is wrong with them; nothing, if nothing is."""
         self.broker = broker
         self.live = live
         self.seconds = seconds

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from nettool.broker.broker import Broker
 from nettool.cluster.dialling import Dialler
 from nettool.cluster.frames import INSTANCE
-from nettool.cluster.linked import Linked, trust_everybody
+from nettool.cluster.linked import Judge, Linked, trust_everybody
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
 from nettool.cluster.snapshots import LinkSnapshot, snapshot_of
@@ -46,12 +46,12 @@ class LinkService(Service):
         turn: Turn,
         clock: IReactorTime,
         *,
-        judge: Callable[[bytes, Any], str] = trust_everybody,
+        judge: Judge = trust_everybody,
         explain: Callable[[Failure], str] = lambda reason: reason.getErrorMessage(),
         chance: Random | None = None,
     ) -> None:
-        """From now on the broker's cluster is this.  `judge` says what is wrong with a node's name and its transport,
-        or nothing; without it everybody is trusted, which is for plain connections in tests."""
+        """From now on the broker's cluster is this.  `judge` decides whether another node is trusted, by its name
+        and its transport; without it everybody is, which is for plain connections in tests."""
         self.setName("links")
         self._clock = clock
         self._turn = turn
@@ -97,6 +97,11 @@ class LinkService(Service):
             dialler.stop()
         self.linked.remove(name)
         self._turn.schedule()
+
+    @property
+    def names(self) -> frozenset[bytes]:
+        """The nodes that there are."""
+        return frozenset(self._diallers)
 
     def replace(self, nodes: Mapping[bytes, Addresses]) -> None:
         """These are the nodes from now on; links to those that stay are not touched."""
