@@ -214,7 +214,8 @@ class Arrivals:
     @property
     def owes_much(self) -> bool:
         """Whether so much is not confirmed that it should be, at once."""
-        return self._owed_bytes >= CONFIRM_BYTES
+        # A window that is smaller than that must not be closed for want of a word.
+        return self._owed_bytes >= min(CONFIRM_BYTES, self._neighbour.window // 4)
 
     def pay(self, say: Callable[[bytes], None], now: float) -> None:
         """Tell that node what is owed; nothing if nothing is."""
