@@ -53,6 +53,23 @@ PURE = [
     "nettool.outbox.gates*",
     "nettool.outbox.losses*",
     "nettool.peers.session*",
+    *[
+        f"nettool.cluster.{module}"
+        for module in (
+            "arrivals",
+            "far",
+            "frames",
+            "link",
+            "linked",
+            "neighbour",
+            "outlet",
+            "phases",
+            "presence",
+            "queue",
+            "sending",
+            "snapshots",
+        )
+    ],
 ]
 IMPURE = ["twisted.internet", "time", "random", "os", "socket"]
 

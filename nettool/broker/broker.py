@@ -125,10 +125,10 @@ class Broker:
 
     def shut_down(self, now: float) -> None:
         """Time is up: what is still queued goes back to those senders who have taken all of theirs, or is counted."""
-        self.cluster.shut_down(now)
         stuck = [holder for holder in self._holders.values() if not holder.outbox.empty]
         for holder in stuck:
             holder.outbox.seal(ReturnReason.SHUTDOWN)
+        self.cluster.shut_down(now)
         for holder in stuck:
             holder.outbox.close(ReturnReason.SHUTDOWN, now)
 

@@ -6,10 +6,11 @@ of other nodes, as calls of the broker's; bytes.  Never: a line that crosses two
 without being counted; a name at a node that nobody configured.
 
 Pure, in the order in which a line goes: `far` a receiver or a sender on another node · `queue` what waits for a node,
-was sent to it and is not confirmed · `frames` what nodes say · `outlet` what goes out on one connection · `link` one
-connection: hello, the choice, heartbeats · `arrivals` what came in · `neighbour` another node, whatever becomes of its
-links · `presence` whose bare name means whom · `linked` all of them: the `ICluster` · `phases` the measurements ·
-`snapshots` what others may look at.
+was sent to it and is not confirmed · `sending` its frames and bounds · `frames` what nodes say · `outlet` what goes out
+on one connection · `link` one connection: hello, the choice, heartbeats · `arrivals` what came in · `neighbour` another
+node, whatever becomes of its links · `presence` whose bare name means whom · `linked` all of them: the `ICluster` ·
+`phases` the measurements · `snapshots` what others may look at.
 Two rooms of its own: `identity` who a node is and whom it trusts · `resolver` where other nodes are.
-With Twisted: `protocol` a connection · `dialling` how a node is reached · `service` the whole, to be started.
+With Twisted: `protocol` a connection · `dialling` how a node is reached · `service` the whole, to be started ·
+`secured` the same over TLS, between nodes that trust each other.
 """

@@ -15,74 +15,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from nettool.cluster import frames
-from nettool.cluster.frames import Kind as FrameKind
-from nettool.cluster.frames import Lines
+from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
+from nettool.cluster.sending import LinkBounds, Sent, frame_of, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog, Lane
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.losses import LossReport, LostReturns
-from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
-from nettool.wire.replies import direct_prefix, topic_prefix
-
-FACTOR = 8
-"""A link's bounds are so many times a peer's: it is many senders' way to many receivers."""
-
-UNCONFIRMED = 4
-"""Of its bound, the part that may be sent and not confirmed: a fourth."""
-
-UNBOUNDED = 32 * MIB
-"""What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
-
-
-class LinkBounds:
-    """The bounds that are in force for a link now."""
-
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        self._of: DeliverySettings | None = None
-        self._scaled = live.delivery
-        self._away = live.delivery
-        self.away = True
-        """There is no link: topic lines are not waited for."""
-
-    @property
-    def delivery(self) -> DeliverySettings:
-        """See `HasDelivery`."""
-        delivery = self._live.delivery
-        if delivery is not self._of:
-            self._of = delivery
-            size = FACTOR * delivery.outbox_bytes
-            self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
-            self._away = replace(self._scaled, topic_patience=0.0)
-        return self._away if self.away else self._scaled
-
-    @property
-    def unconfirmed(self) -> int:
-        """Bytes that may be sent and not confirmed."""
-        return (self.delivery.outbox_bytes or UNBOUNDED) // UNCONFIRMED
-
-
-@dataclass(slots=True)
-class Sent:
-    """A frame that was sent and is not confirmed."""
-
-    number: int
-    frame: bytes
-    lines: int
-    name: bytes
-    """Of the receiver; empty for frames that are for none in particular."""
-    size: int
-    """Bytes of the batch, of which his window was charged."""
-    mode: Mode
-    at: float
-    """When it was handed to the transport."""
+from nettool.settings import CHUNK, Live
 
 
 class LinkQueue:
@@ -113,6 +57,8 @@ class LinkQueue:
         self._unsent: int | None = None
         """How many of `sent` are to be sent again: the last ones."""
         self._number = 0
+        self._over: tuple[ReturnReason, DropReason] | None = None
+        """What becomes of all that still comes, once nothing will be sent any more."""
         self._owner = owner
         self._live = live
         self._home = home
@@ -133,6 +79,8 @@ class LinkQueue:
     def put(self, batch: Batch) -> bool:
         """Keep a batch until it can be sent; false if it was given back at once."""
         backlog = self.backlog
+        if self._over is not None:
+            return self._refuse(batch, *self._over)
         if backlog is None and not self.blocked and self.sent_bytes < self.bounds.unconfirmed:
             ready = self.ready
             if not ready and self.wake is not None:
@@ -144,6 +92,13 @@ class LinkQueue:
                 self.flush()
             return True
         return self._put_back(batch)
+
+    def _refuse(self, batch: Batch, reason: ReturnReason, lost: DropReason) -> bool:
+        if batch.kind is Kind.DIRECT:
+            self._home.give_back(batch, reason, batch.at)
+        else:
+            self._home.ledger.drop(batch.lines, lost)
+        return False
 
     def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
         if self.backlog is None:
@@ -219,41 +174,20 @@ class LinkQueue:
             return
         self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(batch.lines, size, now - batch.at)
         self._number += 1
-        frame = self._render(batch)
+        sender = batch.sender
+        # Lines that come back have a sender there, whose login is that node's number.
+        login = self.logins.get(sender, 0) if sender is not None else 0
+        frame = frame_of(batch, self._number, getattr(sender, "login", login))
         self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += batch.lines
         self.sent.append(Sent(self._number, frame, batch.lines, name, size, mode, now))
         self.sent_bytes += len(frame)
         taken.append(frame)
 
-    def _render(self, batch: Batch) -> bytes:
-        number, sender = self._number, batch.sender
-        if isinstance(batch, LossReport):
-            return frames.render_counts(FrameKind.LAGGED, batch.counts or {}, number)
-        assert sender is not None, "lines are somebody's"
-        short, _, there = batch.address.partition(b"@")
-        if batch.kind is Kind.RETURNED:
-            data = _without(batch.data, direct_prefix(sender.name))
-            login: int = getattr(sender, "login", 0)
-            return frames.render_lines(
-                Lines(FrameKind.RETURNED, number, login, short, b"", bool(there), batch.reason, data)
-            )
-        login = self.logins.get(sender, 0)
-        if batch.kind is Kind.DIRECT:
-            data = _without(batch.data, direct_prefix(sender.name))
-            frame = Lines(FrameKind.DIRECT, number, login, sender.name, short, bool(there), None, data)
-        elif batch.address:
-            data = _without(batch.data, topic_prefix(sender.name) + batch.address + b": ")
-            frame = Lines(FrameKind.TOPIC, number, login, sender.name, batch.address, False, None, data)
-        else:
-            data = _without(batch.data, topic_prefix(sender.name))
-            frame = Lines(FrameKind.SEVERAL, number, login, sender.name, b"", False, None, data)
-        return frames.render_lines(frame)
-
     def confirm(self, number: int) -> None:
         """The other node has routed all up to this number."""
         now, ledger = self._seconds(), self._home.ledger
         if not number <= self._number - (self._unsent or 0):
-            raise frames.BadFrame("it confirms what was not sent to it")
+            raise BadFrame("it confirms what was not sent to it")
         before = self.sent_bytes
         while self.sent and self.sent[0].number <= number:
             sent = self.sent.popleft()
@@ -296,7 +230,7 @@ class LinkQueue:
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""
         if after > self._number:
-            raise frames.BadFrame("it says it took what was not sent to it")
+            raise BadFrame("it says it took what was not sent to it")
         self._unsent = None
         self.confirm(after)
         self._unsent = len(self.sent) or None
@@ -340,6 +274,7 @@ class LinkQueue:
 
     def give_up(self, reason: ReturnReason, lost: DropReason) -> None:
         """Nothing will be sent any more: what was not sent goes back, what was sent is lost."""
+        self._over = (reason, lost)
         self.block()
         self._lose_sent(lost)
         now = self._seconds()
@@ -442,19 +377,3 @@ class _Home:
         mode = Mode.BROADCAST if reason is DropReason.LAGGED else Mode.DIRECT
         self._phases.of(mode, PhaseName.OUTGOING_BUFFER).finished += copies
         self._home.ledger.drop(copies, reason)
-
-
-def mode_of(batch: Batch) -> Mode:
-    """Which sender's a batch is; `error lagged` in its place among topic lines is of the broadcast sender."""
-    topical = batch.kind is Kind.TOPIC or batch.kind is Kind.ANSWER
-    return Mode.BROADCAST if topical else Mode.DIRECT
-
-
-def name_of(batch: Batch) -> bytes:
-    """Who a batch is for, if it is for one receiver; empty for topics, and for lines that come back."""
-    return batch.address.partition(b"@")[0] if batch.kind is Kind.DIRECT else b""
-
-
-def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
-    """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
-    return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))

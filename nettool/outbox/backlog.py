@@ -27,7 +27,6 @@ MERGED = 16 * 1024
 
 MERGED_WITHIN = 1.0
 """Seconds within which they came: what waits for a node that is away is given back by its age."""
-
 MARKED = 1024
 """Topics that `error lagged` lines in one backlog may name apart from their newest place, so that marks stay small."""
 
@@ -327,12 +326,10 @@ class Backlog:
     def shed(self, lane: Lane) -> Batch:
         """Take the oldest batch out of a lane that has one: it will not be sent."""
         if lane is self.topic:
-            batch = self._topics.popleft()
             self._after.popleft()
-        else:
-            batch = self._directs.popleft()
-            if batch is self._lost_returns:
-                self._lost_returns = None
+        batch = (self._topics if lane is self.topic else self._directs).popleft()
+        if batch is self._lost_returns:
+            self._lost_returns = None
         lane.held -= _cost(batch)
         return batch
 

@@ -22,7 +22,7 @@ from unittest.mock import patch
 from twisted.internet.protocol import Protocol
 
 from nettool.cluster.phases import Mode, PhaseName
-from nettool.cluster.queue import mode_of
+from nettool.cluster.sending import mode_of
 from nettool.embed.cable import Cut
 from nettool.embed.cluster import Cluster
 from nettool.embed.node import Node
