@@ -12,24 +12,33 @@ routing).  However a phase ends, by a line that was sent, given back or dropped,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 
 
-class Mode(Enum):
+class Label(IntEnum):
+    """A name from a fixed set.  Numbers, since these are looked up for each batch, and an `Enum` hashes in Python."""
+
+    @property
+    def label(self) -> str:
+        """As metrics and pages have it."""
+        return self.name.lower().replace("_", "-")
+
+
+class Mode(Label):
     """Which of the two senders a batch is of."""
 
-    DIRECT = "direct"
+    DIRECT = 0
     """Lines to one name, and those that come back."""
-    BROADCAST = "broadcast"
+    BROADCAST = 1
     """Lines to topics, and word of those that were lost."""
 
 
-class PhaseName(Enum):
+class PhaseName(Label):
     """The phases, in their order."""
 
-    OUTGOING_BUFFER = "outgoing buffer"
-    OUTGOING_TRANSFER = "outgoing transfer"
-    INCOMING_BUFFER = "incoming buffer"
+    OUTGOING_BUFFER = 0
+    OUTGOING_TRANSFER = 1
+    INCOMING_BUFFER = 2
 
 
 @dataclass(slots=True)
