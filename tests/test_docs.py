@@ -338,7 +338,7 @@ def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
     table = [row for row in rows(page, "### Errors") if len(row) == 3 and row[2].strip(" |") in ("yes", "no")]
     told = {code: row[2].strip(" |") == "yes" for row in table for code in codes(row[0])}
     assert told.keys() == {code.value.decode() for code in ErrorCode}
-    reasons = dict(re.findall(r"^- Reasons for `(\w+)`: (.*?)\.$", text_of(page), re.MULTILINE))
+    reasons = dict(re.findall(r"^- Reasons for `(\w+)`: (.*?)\.$", text_of(page), re.MULTILINE | re.DOTALL))
     assert set(codes(reasons["returned"])) == {reason.value.decode() for reason in ReturnReason}
     unsaid = {CloseReason.DISCONNECTED, CloseReason.BROKEN}
     closing = {code for code, closes in told.items() if closes}
@@ -350,7 +350,15 @@ def test_the_ledgers_table_has_all_counts() -> None:
     assert {code for cell in table for code in codes(cell)} == {reason.value.decode() for reason in DropReason}
     words = [re.split(r"[:,]", cell)[0] for cell in table]
     snapshot: Any = Node(Clock()).totals()
-    assert list(dict.fromkeys(words)) == ["accepted", "delivered", "returned", "dropped", "queued", "refused"]
+    assert list(dict.fromkeys(words)) == [
+        "accepted",
+        "delivered",
+        "returned",
+        "dropped",
+        "forwarded",
+        "queued",
+        "refused",
+    ]
     assert {field.name for field in fields(snapshot)} == set(words)
 
 
