@@ -24,6 +24,8 @@ from nettool.cluster.linked import Judge, Linked, trust_everybody
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
 from nettool.cluster.snapshots import LinkSnapshot, snapshot_of
+from nettool.errors import LinkEnd
+from nettool.outbox.queue import OutboxSnapshot
 from nettool.outbox.turn import Turn
 from nettool.settings import Live
 
@@ -161,3 +163,13 @@ class LinkService(Service):
         """All nodes that are known, sorted by name, each with its link."""
         now = self._clock.seconds()
         return [snapshot_of(neighbour, now) for _, neighbour in sorted(self.linked.neighbours.items())]
+
+    def why(self, address: bytes) -> OutboxSnapshot | None:
+        """What is under way to `name@node`, who wrote it and who waits because of him; nothing for a node unknown."""
+        name, _, node = address.partition(b"@")
+        neighbour = self.linked.neighbours.get(node)
+        return None if neighbour is None else neighbour.far(name).snapshot(self._clock.seconds())
+
+    def ends(self) -> dict[LinkEnd, int]:
+        """Why connections to other nodes have ended, or could not be made."""
+        return dict(self.linked.ends)

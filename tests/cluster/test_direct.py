@@ -262,8 +262,12 @@ def test_a_window_holds_what_was_promised_and_one_read_more(cluster: Cluster) ->
     cluster.settle(0.5)
     far = linked(cluster, "node1").neighbours[b"node2"].peers[b"bob"]
     assert 64 * KIB <= far.ahead + far.there <= 64 * KIB + 160 * KIB
-    snapshot = far.snapshot(cluster.clock.seconds())
-    assert set(snapshot.waiting) == {b"alice"} and snapshot.full_for > 0
+    links = cluster["node1"].links
+    assert links is not None
+    why = links.why(b"bob@node2")
+    assert why is not None and set(why.waiting) == {b"alice"} and why.full_for > 0 and why.held_bytes >= 64 * KIB
+    assert links.why(b"bob@node9") is None
+    assert [snapshot.closed_windows.keys() for snapshot in links.snapshot()] == [{b"bob@node2"}, set()]
 
 
 def test_a_window_dies_with_its_link_and_starts_full_on_the_next(cluster: Cluster) -> None:
