@@ -117,8 +117,9 @@ class Link:
         self.outlet.before_lines = self._pay
         self.outlet.too_much = self._too_much
         linked.connections[self] = None
+        self._own_hello: Hello | None = None
         if meant is not None:
-            self.outlet.say(frames.render_hello(linked.hello_to(meant)))
+            self._say_hello(meant)
         linked.alarm.by(self._by)
 
     # What comes in
@@ -183,12 +184,27 @@ class Link:
             raise Refusal(LinkEnd.UNKNOWN_NODE, f"{_text(hello.name)} is not configured here: add it to the nodes")
         self.hello, self.neighbour = hello, neighbour
         if self.meant is None:
-            self.outlet.say(frames.render_hello(linked.hello_to(hello.name)))
+            self._say_hello(hello.name)
         self.phase = Phase.DECIDING
         self._by = now + DECISION_TIME
         linked.alarm.by(self._by)
         if linked.name > hello.name:
             neighbour.decide(self, now)
+
+    def _say_hello(self, name: bytes) -> None:
+        self._own_hello = self._linked.hello_to(name)
+        self.outlet.say(frames.render_hello(self._own_hello))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether both ends have said that they remember the other's instance: so both go on behind what was taken.
+
+        Otherwise both begin with the number 1.  It is made of the two hellos alone, so both ends find the same.
+        """
+        own, other = self._own_hello, self.hello
+        if own is None or other is None or own.took is None or other.took is None:
+            return False
+        return own.took[0] == other.instance and other.took[0] == own.instance
 
     def _frame(self, payload: bytes, now: float) -> None:
         if not payload:

@@ -112,14 +112,13 @@ class Neighbour:
         assert hello is not None
         if self.link is not None:
             self.link.end(LinkEnd.REPLACED, "another connection is the link", now)
-        same, self.instance = self.instance == hello.instance, hello.instance
-        if not same:
-            self.arrivals.start_afresh()
-        else:
+        goes_on = link.goes_on and self.instance == hello.instance
+        self.instance = hello.instance
+        if goes_on and hello.took is not None:
             self.arrivals.link_begins()
-        if same and hello.took is not None and hello.took[0] == self.linked.instance:
             self.queue.resume(hello.took[1])
         else:
+            self.arrivals.start_afresh()
             self.queue.start_afresh()
         self._listing.clear()
         self.link = link
@@ -148,10 +147,15 @@ class Neighbour:
         self.linked.presence.node_changed(self)
         self.linked.alarm.by(self.due())
         rival, self._rival = self._rival, None
-        if rival is not None:
+        if rival is None:
+            self.linked.watch_links(self)
+        elif rival.goes_on or rival.hello is None or rival.hello.instance != self.instance:
             self._take(rival, now)
         else:
+            # Its hellos are older than the link that has ended: by them both ends would forget what is not confirmed.
+            # The next connection knows better.
             self.linked.watch_links(self)
+            rival.answer_already_linked(now)
 
     def remove(self, reason: LinkEnd, now: float) -> None:
         """It is no node any more that this one knows."""

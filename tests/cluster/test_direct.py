@@ -270,6 +270,18 @@ def test_a_window_holds_what_was_promised_and_one_read_more(cluster: Cluster) ->
     assert [snapshot.closed_windows.keys() for snapshot in links.snapshot()] == [{b"bob@node2"}, set()]
 
 
+def test_his_senders_go_on_when_half_of_his_window_is_free(cluster: Cluster) -> None:
+    alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+    bob.stop_reading()
+    fill(cluster, alice, b"bob", 4000)
+    cluster.settle(0.5)
+    far = linked(cluster, "node1").neighbours[b"node2"].peers[b"bob"]
+    for there, held_up in ((40 * KIB, True), (32 * KIB, True), (32 * KIB - 1, False)):
+        far.waits_there(there)
+        cluster.clock.advance(0)
+        assert waits(cluster, alice) is held_up
+
+
 def test_a_window_dies_with_its_link_and_starts_full_on_the_next(cluster: Cluster) -> None:
     alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
     bob.stop_reading()

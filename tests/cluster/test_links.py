@@ -96,7 +96,7 @@ def test_a_link_that_does_not_answer_within_two_seconds_is_replaced(alone: Clust
     other, second = Other(b"node0"), Other(b"node0")
     reach(alone["node1"], other).hello()
     alone.settle(0.1)
-    reach(alone["node1"], second).hello()
+    reach(alone["node1"], second).hello(took=(linked(alone, "node1").instance, 0))
     alone.settle(1.9)
     assert not second.heard(Kind.TAKE)
     alone.settle(0.3)
@@ -225,6 +225,42 @@ def test_the_rest_is_sent_again_to_the_same_instance_and_only_that(alone: Cluste
     again.send(frames.render_number(Kind.CONFIRM, 3))
     alone.settle(0.1)
     assert alone["node1"].totals().forwarded == 3 and alone["node1"].totals().queued == 0
+
+
+def test_a_node_that_was_removed_and_added_again_begins_anew_on_both_sides(cluster: Cluster) -> None:
+    alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+    for _ in range(5):
+        alice.say(b"bob: x")
+        bob.say(b"alice: y")
+        cluster.settle(0.2)
+    service(cluster, "node2").forget(b"node1")
+    cluster.settle(0.5)
+    service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
+    cluster.settle(5.0)
+    alice.heard(), bob.heard()
+    alice.say(b"bob: after")
+    bob.say(b"alice: after")
+    cluster.settle(0.2)
+    assert alice.heard() == [b"from bob@node2: after"] and bob.heard() == [b"from alice@node1: after"]
+
+
+def test_a_connection_with_older_hellos_does_not_take_the_place_of_a_link_that_has_ended(alone: Cluster) -> None:
+    """Both dialled when they did not know each other: by those hellos, what is not confirmed would be forgotten."""
+    alice = log_in(alone, "node1", b"alice")
+    first, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], first).hello()
+    reach(alone["node1"], second).hello()
+    alone.settle(0.1)
+    assert first.heard(Kind.TAKE)
+    alice.say(b"bob@node0: not confirmed")
+    alone.settle(0.1)
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    assert second.heard(Kind.ALREADY_LINKED) and not second.heard(Kind.TAKE)
+    again = reach(alone["node1"], Other(b"node0"))
+    again.hello(took=(linked(alone, "node1").instance, 0))
+    alone.settle(0.1)
+    assert again.heard(Kind.DIRECT) and alone["node1"].totals().dropped == {}
 
 
 # --- confirmations and heartbeats ------------------------------------------------------------------
