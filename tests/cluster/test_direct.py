@@ -118,6 +118,19 @@ def test_lines_come_back_to_the_login_that_wrote_them_and_to_no_later_one(cluste
     assert cluster["node1"].totals().dropped == {DropReason.SENDER_GONE: 1}
 
 
+def test_nothing_is_kept_of_senders_and_receivers_who_have_left(cluster: Cluster) -> None:
+    bob = log_in(cluster, "node2", b"bob")
+    for number in range(20):
+        alice = log_in(cluster, "node1", b"alice")
+        alice.say(b"bob: %d" % number, b"nobody@node2: %d" % number, b"/quit")
+        cluster.settle(0.2)
+    assert len(bob.heard()) == 20
+    for node in cluster.nodes:
+        known = linked(cluster, node)
+        assert len(known.logins) == len(known._by_login) == len(cluster[node].broker.directory.names)
+        assert not any(neighbour.under_way for neighbour in known.neighbours.values())
+
+
 # --- without a link ------------------------------------------------------------------------------
 
 
