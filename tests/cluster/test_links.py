@@ -140,6 +140,18 @@ def test_the_late_end_of_an_old_link_does_not_touch_a_newer_one(alone: Cluster) 
     assert known.link is second and not new.gone
 
 
+def test_a_connection_that_ends_before_it_is_the_link_does_not_touch_the_link(alone: Cluster) -> None:
+    first, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    reach(alone["node1"], second).hello()
+    alone.settle(0.1)
+    second.transport.abortConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    link = neighbour(alone, "node1", b"node0").link
+    assert link is not None and not link.over and not first.gone
+
+
 def test_who_does_not_decide_waits_for_a_decision_only_so_long(alone: Cluster) -> None:
     other = reach(alone["node1"], Other())
     other.hello()
