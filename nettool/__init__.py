@@ -12,7 +12,7 @@ Read the rooms in the direction in which a line goes through them:
    `nettool.embed`: the same inside another program, or a test;
 7. `nettool.commands`: the command `nettool`.
 
-Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
+Below them all lie `nettool.settings`, `nettool.errors`, `nettool.interfaces` and `nettool.files`.
 """
 
 __version__ = "0.1.0"

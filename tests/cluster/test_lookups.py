@@ -171,6 +171,20 @@ async def test_a_server_that_does_not_answer_is_followed_by_the_next(
         await silent.end()
 
 
+UNREACHABLE = ("255.255.255.255", 53)  # the system does not let it be asked
+
+
+async def test_a_server_that_cannot_be_asked_is_followed_by_the_next(server: Server, reactor: Any) -> None:
+    server.zone.have(dns.Record_SRV(0, 0, 6389, "node2.example.net", 60))
+    answer = await Lookups(reactor, [UNREACHABLE, UNREACHABLE, server.address])(SERVICE)
+    assert hosts_of(answer) == {"node2.example.net"}
+
+
+async def test_servers_none_of_which_can_be_asked_are_an_error(reactor: Any) -> None:
+    with pytest.raises(OSError):
+        await Lookups(reactor, [UNREACHABLE, UNREACHABLE])(SERVICE)
+
+
 async def test_servers_that_do_not_answer_are_asked_three_times(
     server: Server, reactor: Any, clocked: ClockedReactor
 ) -> None:
