@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -16,16 +17,20 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from random import Random
 from types import ModuleType
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.names.authority import BindAuthority
 from twisted.protocols.basic import LineOnlyReceiver
 
+from nettool.cluster.identity import parse_trusted
+from nettool.cluster.resolver import SrvResolver, parse_nodes
 from nettool.embed import Node
-from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
+from nettool.errors import CloseReason, DropReason, ErrorCode, RefusalReason, ReturnReason
 from nettool.options import TABLE, settle
 from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
@@ -150,6 +155,36 @@ def configures_a_node(block: Block, tmp_path: Path) -> None:
             starts_a_node(replace(block, text=line), tmp_path)
 
 
+def makes_keys(block: Block, tmp_path: Path) -> None:
+    """Commands of a shell: all succeed, and what they print are lines of trusted nodes."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = ["sh", "-e", "-c", block.text + "cat trusted-nodes 2> /dev/null || true"]
+    environment = {"PATH": path, "HOME": str(tmp_path)}
+    said = subprocess.run(shell, capture_output=True, check=True, cwd=tmp_path, env=environment).stdout
+    assert parse_trusted(b"\n".join(set(said.splitlines()))).keys
+
+
+def is_a_file_of_trusted_nodes(block: Block) -> None:
+    assert parse_trusted(block.text.encode()).keys.keys() == {b"alpha", b"beta", b"gamma"}
+
+
+def is_a_list_of_nodes(block: Block) -> None:
+    nodes = parse_nodes(block.text.encode(), "nodes")
+    assert {name: len(addresses) for name, addresses in nodes.items()} == {b"alpha": 1, b"beta": 2, b"gamma": 1}
+
+
+def is_a_zone(block: Block, tmp_path: Path) -> None:
+    """A server of Twisted's own reads it, and answers for the domain."""
+    (tmp_path / "zone").write_text(block.text, encoding="utf-8")
+    resolver = SrvResolver(
+        "cluster.example.net", BindAuthority(str(tmp_path / "zone")).lookupService, Clock(), Random()
+    )
+    resolver.startService()
+    resolver.stopService()
+    assert {name: len(resolver.addresses(name)) for name in resolver.names()} == {b"alpha": 1, b"beta": 2, b"gamma": 1}
+    assert resolver.addresses(b"beta")[0].host == "beta.cluster.example.net"
+
+
 def is_a_file_of_options(block: Block) -> None:
     settle([from_file("example.toml", block.text.encode())], Settings())
 
@@ -211,7 +246,12 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"nettool default-config", configures_a_node),
     (r"toml", r"", is_a_file_of_options),
     (r"", r"python -m bench", is_a_benchmark),
+    (r"", r"nettool identity ", makes_keys),
+    (r"", r"# trusted-nodes", is_a_file_of_trusted_nodes),
+    (r"", r"# nodes", is_a_list_of_nodes),
+    (r"", r"\$ORIGIN ", is_a_zone),
 ]
+WITH_A_DIRECTORY = (starts_a_node, configures_a_node, makes_keys, is_a_zone)
 
 # What no test of its own holds, by its first words.
 NOT_RUN = {
@@ -237,7 +277,7 @@ def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypa
     check = held(block)
     if check is not None:
         monkeypatch.chdir(tmp_path)
-        check(block, tmp_path) if check in (starts_a_node, configures_a_node) else check(block)
+        check(block, tmp_path) if check in WITH_A_DIRECTORY else check(block)
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:
@@ -345,6 +385,11 @@ def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
     assert set(codes(reasons["bye"])) | closing == {reason.value.decode() for reason in set(CloseReason) - unsaid}
 
 
+def test_the_page_of_the_cluster_has_all_reasons_to_refuse_a_node() -> None:
+    told = [code for row in rows("docs/cluster.md", "## Refused")[1:] for code in codes(row[0])]
+    assert told == [reason.value.decode() for reason in RefusalReason]
+
+
 def test_the_ledgers_table_has_all_counts() -> None:
     table = [row[0] for row in rows("docs/delivery.md", "## The ledger")][1:]
     assert {code for cell in table for code in codes(cell)} == {reason.value.decode() for reason in DropReason}
@@ -362,7 +407,20 @@ def test_the_ledgers_table_has_all_counts() -> None:
     assert {field.name for field in fields(snapshot)} == set(words)
 
 
-ROOMS_WITH_WORDS = ["broker", "outbox", "peers", "embed", "service", "tap", "options", "listening", "reloading"]
+ROOMS_WITH_WORDS = [
+    "broker",
+    "outbox",
+    "peers",
+    "embed",
+    "service",
+    "tap",
+    "options",
+    "listening",
+    "reloading",
+    "files",
+    "cluster/identity",
+    "cluster/resolver",
+]
 # Classes that are no word of their own.
 NO_WORDS = {"Options": "a command line's grammar", "Routing": "the room's own word, by its ways"}
 

@@ -94,6 +94,7 @@ def test_an_exchange_leaves_the_sources_that_stay_and_is_told_as_one_change(plac
     assert len(place.asked) == 1, "what stays is not asked again"
     place.write("node2 z:1\n")
     assert place.news[before + 1 :] == [], "what is gone is watched no more"
+    assert len(list(place.resolver)) == 3 and len(place.clock.getDelayedCalls()) == 1, "and has ended"
 
 
 def test_an_exchange_of_which_nobody_is_different_is_no_news(place: Place) -> None:

@@ -248,6 +248,15 @@ def test_a_key_that_cannot_be_used_is_refused_and_left_as_it_is(content: bytes, 
     assert path.read_bytes() == content
 
 
+def test_no_key_is_made_behind_a_link_that_leads_nowhere(state_dir: str, tmp_path: Path) -> None:
+    os.mkdir(state_dir, 0o700)
+    Path(state_dir, KEY_FILE).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SettingError, match=r"node-key\.pem leads nowhere, or was removed just now"):
+        Identity.kept_in(state_dir, b"node1")
+    assert Identity.make(state_dir, b"node1") is None
+    assert not os.path.exists(tmp_path / "nowhere")
+
+
 def test_a_key_that_others_can_read_is_refused(state_dir: str) -> None:
     Identity.kept_in(state_dir, b"node1")
     os.chmod(Path(state_dir, KEY_FILE), 0o640)

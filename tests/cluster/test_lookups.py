@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, TimeoutError, maybeDeferred
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel
@@ -75,9 +75,15 @@ class Server:
         self.factory = DNSServerFactory(authorities=[self.zone])
         self.factory.noisy = False
         self.datagrams = Datagrams(self.factory, reactor=reactor)
-        self.udp = reactor.listenUDP(0, self.datagrams, interface=interface)
-        self.address = (interface, self.udp.getHost().port)
-        self.tcp = reactor.listenTCP(self.address[1], self.factory, interface=interface)
+        while True:
+            self.tcp = reactor.listenTCP(0, self.factory, interface=interface)
+            self.address = (interface, self.tcp.getHost().port)
+            try:
+                self.udp = reactor.listenUDP(self.address[1], self.datagrams, interface=interface)
+            except CannotListenError:  # somebody has this number for UDP
+                self.tcp.stopListening()
+            else:
+                break
 
     async def end(self) -> None:
         await maybeDeferred(self.udp.stopListening)
@@ -171,6 +177,20 @@ async def test_a_server_that_does_not_answer_is_followed_by_the_next(
         await silent.end()
 
 
+UNREACHABLE = ("255.255.255.255", 53)  # the system does not let it be asked
+
+
+async def test_a_server_that_cannot_be_asked_is_followed_by_the_next(server: Server, reactor: Any) -> None:
+    server.zone.have(dns.Record_SRV(0, 0, 6389, "node2.example.net", 60))
+    answer = await Lookups(reactor, [UNREACHABLE, UNREACHABLE, server.address])(SERVICE)
+    assert hosts_of(answer) == {"node2.example.net"}
+
+
+async def test_servers_none_of_which_can_be_asked_are_an_error(reactor: Any) -> None:
+    with pytest.raises(OSError):
+        await Lookups(reactor, [UNREACHABLE, UNREACHABLE])(SERVICE)
+
+
 async def test_servers_that_do_not_answer_are_asked_three_times(
     server: Server, reactor: Any, clocked: ClockedReactor
 ) -> None:
@@ -202,7 +222,6 @@ async def test_a_server_without_tcp_where_it_is_needed_is_an_error(
 ) -> None:
     server.datagrams.truncates = True
     server.zone.have(dns.Record_SRV(0, 0, 6389, "node2.example.net", 60))
-    await server.tcp.stopListening()
     taken: list[Silent] = []
 
     def take(_: object) -> Silent:
@@ -212,8 +231,10 @@ async def test_a_server_without_tcp_where_it_is_needed_is_an_error(
     factory = Factory()
     factory.noisy = False
     factory.buildProtocol = take  # type: ignore[method-assign, assignment]
-    if how != "refuses":
-        server.tcp = reactor.listenTCP(server.address[1], factory, interface="127.0.0.1")
+    if how == "refuses":
+        await server.tcp.stopListening()
+    else:
+        server.tcp.factory = factory
     answer = Lookups(clocked, [server.address])(SERVICE)
     if how == "refuses":
         with pytest.raises(ConnectionRefusedError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,14 @@ stall-timeout = "forever"
 """
 
 
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Let the reactor turn until this is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not so: {what}"
+        await deferLater(reactor, 0)
+
+
 class LoadedNode:
     """A node on the test's reactor, its file, and one client that was there before all reloads."""
 
@@ -66,10 +74,8 @@ class LoadedNode:
 
     async def more_lines_have_gone(self, count: int) -> None:
         """Let the reactor turn until so many more have been delivered."""
-        wanted, deadline = self.node.broker.snapshot().delivered + count, time.monotonic() + PATIENCE
-        while self.node.broker.snapshot().delivered < wanted:
-            assert time.monotonic() < deadline, "there is no load"
-            await deferLater(reactor, 0)
+        wanted = self.node.broker.snapshot().delivered + count
+        await until(lambda: self.node.broker.snapshot().delivered >= wanted, "there is load")
 
     def expect_in_force(self, number: int, *peers: RealPeer) -> None:
         """Each of them is told the limits of this number, in order with everything else."""
@@ -114,6 +120,7 @@ async def test_fifty_reloads_at_full_load_drop_nobody_and_lose_nothing(loaded: L
     finally:
         load.close()
         old.close()
+    await until(lambda: not node.peers.connections, "the node has seen everybody go")
     totals = node.broker.snapshot()
     assert (totals.accepted, totals.delivered, totals.queued) == (copies, copies, 0)
     assert not totals.returned and not totals.dropped

@@ -105,7 +105,7 @@ class Identity:
         made = directory.keep_once(KEY_FILE, _new_key_file)
         key = _read_key(directory)
         if key is None:
-            raise _mistake(f"{directory.where(KEY_FILE)} was there a moment ago, and is gone")
+            raise _mistake(f"{directory.where(KEY_FILE)} leads nowhere, or was removed just now")
         identity = cls(name, key)
         _keep_certificate(directory, identity)
         if made:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import BindError
 from twisted.logger import LogLevel
 from twisted.names import dns
 from twisted.names.client import DNSClientFactory, Resolver
 from twisted.python import log
+from twisted.python.failure import Failure
 
 from nettool.files import read_file
 
@@ -54,12 +56,22 @@ class Lookups:
 
     def __call__(self, name: str) -> Deferred[Any]:
         """Answers, authorities and what is additional, as lists of `dns.RRHeader`; it can be cancelled."""
-        servers = servers_of(self._resolv_conf) if self._servers is None else self._servers
+        return self._ask(name, list(servers_of(self._resolv_conf) if self._servers is None else self._servers))
+
+    def _ask(self, name: str, servers: list[tuple[str, int]]) -> Deferred[Any]:
         borrowed = _Borrowed(self._reactor)
-        resolver = Resolver(servers=list(servers), timeout=TIMEOUTS, reactor=borrowed)
+        resolver = Resolver(servers=servers, timeout=TIMEOUTS, reactor=borrowed)
         resolver.factory = _TcpFactory(resolver)
-        looked: Deferred[Any] = resolver.lookupService(name)
-        return looked.addBoth(borrowed.give_back)
+        looked: Deferred[Any] = maybeDeferred(resolver.lookupService, name).addBoth(borrowed.give_back)
+        if servers[1:]:
+            # twisted.names goes on to the next server when one is silent, but not when it cannot even be asked: a first
+            # server with an IPv6 address, on a machine without IPv6, would hide all others.
+            looked.addErrback(self._ask_others, name, servers[1:])
+        return looked
+
+    def _ask_others(self, failure: Failure, name: str, servers: list[tuple[str, int]]) -> Deferred[Any]:
+        failure.trap(OSError, BindError)
+        return self._ask(name, servers)
 
 
 class _TcpFactory(DNSClientFactory):

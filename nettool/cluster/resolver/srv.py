@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
-from twisted.internet.error import ConnectError
+from twisted.internet.error import BindError, ConnectError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.names import dns
@@ -202,7 +202,7 @@ def in_order(records: Iterable[Record], chance: Random) -> Addresses:
     return tuple(dict.fromkeys(Address(record.host, record.port) for record in ordered))
 
 
-_EXPECTED = (DomainError, TimeoutError, CancelledError, ConnectError, OSError, _Negative)
+_EXPECTED = (DomainError, TimeoutError, CancelledError, ConnectError, BindError, OSError, _Negative)
 """What a look may fail with, without a fault of ours."""
 
 
