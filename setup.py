@@ -39,6 +39,7 @@ setup(
     install_requires=[
         "Twisted[tls,conch]>=26.10.0",
         "click>=8.2",
+        "prometheus_client>=0.22",
         "wsproto>=1.3",
         "zope.interface>=8.0",
     ],

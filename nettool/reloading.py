@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from nettool.errors import Mistake, SettingError
 from nettool.listening.exchange import Exchange, Wanted
-from nettool.options import BY_KEY, TABLE, Configuration, OnReload, Reading, with_values
+from nettool.options import BY_KEY, TABLE, Configuration, OnReload, Option, Reading, with_values
+from nettool.options.kinds import SECRET_FILE, secret_in
 from nettool.service import NodeService
 from nettool.settings import Settings
 
@@ -35,7 +37,9 @@ class Door:
     purpose: str = ""
     """For whom it is, in the log, if not for peers."""
     depends_on: tuple[str, ...] = ()
-    """Keys of options of which another value makes it necessary to `make` again."""
+    """Keys of options of which another value, or another secret in its file, makes it necessary to `make` again."""
+    to_the_end: bool = False
+    """Whether it is open while the node drains, to show how that goes on."""
 
     def endpoints(self, settings: Settings) -> tuple[str, ...]:
         """Where it is open."""
@@ -121,7 +125,7 @@ class ReloadableNode(NodeService):
         """Say what it was told by, and where it listens."""
         if self.configuration.file:
             file, digest = self.configuration.file, self.reloads.digest
-            self._log.info("configured by {file}, sha256 {digest}", file=file, digest=digest)
+            self._log.info("configured by {file}, sha256 {digest}", event="configured", file=file, digest=digest)
         super().say_where()
 
     def reload(self) -> str:
@@ -142,9 +146,9 @@ class ReloadableNode(NodeService):
         except (SettingError, CannotListenError, OSError) as error:
             return self._refuse(str(error))
         except Exception as error:
-            self._log.failure("a reload failed")
+            self._log.failure("a reload failed", level=LogLevel.error, event="reload-failed")
             return self._refuse(f"a fault of the node's own: {type(error).__name__}")
-        changes = [*_changes(before, settings), *self._apply(settings, plan, exchange)]
+        changes = [*_changes(before, settings), *plan.read_again, *self._apply(settings, plan, exchange)]
         return self._done(reading.digest, changes, left)
 
     def _apply(self, settings: Settings, plan: _Plan, exchange: Exchange) -> list[str]:
@@ -160,7 +164,7 @@ class ReloadableNode(NodeService):
             try:
                 step()
             except Exception:
-                self._log.failure("a part of a reload failed")
+                self._log.failure("a part of a reload failed", level=LogLevel.error, event="reload-failed")
         self._answering = plan.answering
         for listener in self.listeners:
             if listener not in present:
@@ -171,9 +175,9 @@ class ReloadableNode(NodeService):
         said = "reloaded: " + "; ".join([*changes, *left] or ["nothing changed"])
         now, reloads = self.reactor.seconds(), self.reloads
         self.reloads = Reloads(reloads.applied + 1, reloads.refused, True, now, now, said, digest)
-        self._log.info("reloaded: {changes}", changes="; ".join(changes) or "nothing changed")
+        self._log.info("reloaded: {changes}", event="reloaded", changes="; ".join(changes) or "nothing changed")
         for text in [*left, *self.live.settings.warnings()]:
-            self._log.warn("{warning}", warning=text)
+            self._log.warn("{warning}", event="config-warning", warning=text)
         return said
 
     def _refuse(self, reason: str) -> str:
@@ -185,7 +189,7 @@ class ReloadableNode(NodeService):
             last_at=self.reactor.seconds(),
             said=said,
         )
-        self._log.error("reload refused, and nothing changed: {reason}", reason=reason)
+        self._log.error("reload refused, and nothing changed: {reason}", event="reload-refused", reason=reason)
         return said
 
 
@@ -196,6 +200,8 @@ class _Plan:
         """`answering` is what answers now, by door; `SettingError` with every door that cannot be opened."""
         self.wanted: list[Wanted] = []
         self.answering: dict[str, IProtocolFactory] = {}
+        self.read_again: list[str] = []
+        """What has changed in files whose names have not."""
         self._to_put: list[tuple[Front, IProtocolFactory, tuple[Any, ...]]] = []
         mistakes = [
             Mistake((option.key,), "this node has nothing that could answer there")
@@ -206,7 +212,9 @@ class _Plan:
             if endpoints := door.endpoints(settings):
                 try:
                     factory = self._factory(door, node, settings, answering.get(door.key))
-                    self.wanted += [Wanted(door.key, endpoint, factory, door.purpose) for endpoint in endpoints]
+                    self.wanted += [
+                        Wanted(door.key, endpoint, factory, door.purpose, door.to_the_end) for endpoint in endpoints
+                    ]
                 except (SettingError, OSError) as error:
                     mistakes.append(Mistake((door.key,), str(error)))
         if mistakes:
@@ -215,12 +223,17 @@ class _Plan:
     def _factory(
         self, door: Door, node: ReloadableNode, settings: Settings, present: IProtocolFactory | None
     ) -> IProtocolFactory:
-        made_of = tuple(BY_KEY[key].of(settings) for key in door.depends_on)
+        made_of = tuple(_content(BY_KEY[key], settings) for key in door.depends_on)
         if present is None:
             made = door.make(node, settings)
             present = Front(made, made_of) if door.depends_on else made
         elif isinstance(present, Front) and present.made_of != made_of:
             self._to_put.append((present, door.make(node, settings), made_of))
+            self.read_again += [
+                f"{key}: read again"
+                for key, was, is_now in zip(door.depends_on, present.made_of, made_of, strict=True)
+                if was != is_now and BY_KEY[key].of(settings) == BY_KEY[key].of(node.live.settings)
+            ]
         self.answering[door.key] = present
         return present
 
@@ -228,6 +241,12 @@ class _Plan:
         """Let what was made answer from now on, where a front that is open has another one behind it."""
         for front, behind, made_of in self._to_put:
             front.put(behind, made_of)
+
+
+def _content(option: Option, settings: Settings) -> object:
+    """What an option comes to: its value, and of a file with a secret what is in it, as a digest."""
+    value = option.of(settings)
+    return (value, sha256(secret_in(value)).digest()) if option.kind is SECRET_FILE and value else value
 
 
 def _without_restart(before: Settings, settings: Settings) -> tuple[Settings, list[str]]:

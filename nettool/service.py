@@ -7,15 +7,15 @@ process of its own or by `nettool.embed` in somebody's program.  Never: a signal
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import count
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
@@ -48,6 +48,8 @@ class NodeService(MultiService):
         self.links: LinkService | None = None
         """Other nodes; a node alone has none."""
         self.listeners: list[Listener] = []
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        """Awaited, one after the other, when the drain is over: for what is there to see it, such as consoles."""
         self._numbers = count(1)
         self._ended: Deferred[None] | None = None
         self._closing: set[Deferred[Any]] = set()
@@ -95,7 +97,9 @@ class NodeService(MultiService):
         self._closing.discard(closed)
 
     def _closed_badly(self, failure: Failure, where: str) -> None:
-        self._log.error("could not close {where}: {error}", where=where, error=failure.getErrorMessage())
+        self._log.error(
+            "could not close {where}: {error}", event="close-failed", where=where, error=failure.getErrorMessage()
+        )
 
     # Other nodes
 
@@ -119,7 +123,7 @@ class NodeService(MultiService):
     def say_where(self) -> None:
         """Say where it listens: whoever waits for this line may connect, and may send a signal."""
         for warning in self.live.settings.warnings():
-            self._log.warn("{warning}", warning=warning)
+            self._log.warn("{warning}", event="config-warning", warning=warning)
         for listener in self.listeners:
             self.say_of(listener)
 
@@ -128,10 +132,19 @@ class NodeService(MultiService):
         name, where = self.live.node.name.decode(), listener.where
         if listener.purpose:
             self._log.info(
-                "{node} listening on {where} for {purpose}", node=name, where=where, purpose=listener.purpose
+                "{node} listening on {where} for {purpose}",
+                event="listening",
+                node=name,
+                where=where,
+                purpose=listener.purpose,
             )
         else:
-            self._log.info("{node} listening on {where}", node=name, where=where)
+            self._log.info("{node} listening on {where}", event="listening", node=name, where=where)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._ended is not None
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, then drain: once, however often it is asked for."""
@@ -142,23 +155,34 @@ class NodeService(MultiService):
         return told
 
     async def _stop(self) -> None:
-        self._log.info("draining {count} connections", count=len(self.peers.connections))
+        self._log.info("draining {count} connections", event="draining", count=len(self.peers.connections))
+        Service.stopService(self)  # not MultiService's: some of what it has stays until the peers have gone
+        to_the_end = [listener for listener in self.listeners if listener.to_the_end]
         try:
-            await super().stopService()
+            await self._stop_all([service for service in self if service not in to_the_end])
             await DeferredList(list(self._closing))
             await self.peers.drain()
             if self.links is not None:
                 await self.links.closed()
+            for last in self.at_end:
+                await last()
         except Exception:  # a fault of ours must not cost the totals too
-            self._log.failure("the drain failed")
-            self.abort()
+            self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
+            self._cut_off()
+        await self._stop_all(to_the_end)
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
-        self._log.info("connections closed: {closed}", closed=closed)
-        self._log.info("totals: {totals}", totals=str(self.broker.snapshot()))
+        self._log.info("connections closed: {closed}", event="closed", closed=closed)
+        self._log.info("totals: {ledger}", event="totals", ledger=self.broker.snapshot())
+
+    def _stop_all(self, services: Iterable[IService]) -> Deferred[Any]:
+        return DeferredList([maybeDeferred(service.stopService) for service in reversed(list(services))])
 
     def abort(self) -> None:
         """Cut the drain short."""
-        self._log.warn("stopping at once")
+        self._log.warn("stopping at once", event="stopping-at-once")
+        self._cut_off()
+
+    def _cut_off(self) -> None:
         self.peers.abort()
         if self.links is not None:
             self.links.abort()

@@ -8,31 +8,52 @@ Never: a line.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
-from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from nettool import __version__
 from nettool._reactor import process_reactor
 from nettool.errors import SettingError
+from nettool.ops import logs, process
+from nettool.ops.levers import Levers
 from nettool.options import TABLE, Configuration, Option, Reading
 from nettool.reloading import Door, ReloadableNode
-from nettool.service import NodeService
 from nettool.settings import MIB, Settings
 
 # sysexits.h
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
 
+
+def _manhole(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
+    # Here, for it imports conch, and that the process's reactor.
+    from nettool.ops.console import manhole_factory
+
+    return manhole_factory(node, _levers(node), settings.node.state_dir, settings.manhole.authorized_keys, node.reactor)
+
+
+def _web(node: ReloadableNode, settings: Settings) -> IProtocolFactory:
+    # Here, for it imports twisted.web and the library of the metrics, which a node without it does not need.
+    from nettool.ops.web import site
+
+    return site(node, settings.web.token)
+
+
+def _levers(node: ReloadableNode) -> Levers:
+    return Levers(node, drain=node.reactor.stop, reload=node.reload)
+
+
 DOORS: Sequence[Door] = [
     Door("peers.listen", lambda node, settings: node.peers),
+    Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",)),
+    Door("web.listen", _web, "the web", ("web.token",), to_the_end=True),
 ]
 """What answers at each of the addresses that the options name."""
 
@@ -135,9 +156,26 @@ def makeService(options: Options, reactor: Any = None, doors: Sequence[Door] = D
         node.pid_file = twistd.get("pidfile", "")
         if twistd.get("nodaemon") == 0 and not twistd.get("debug"):
             node.last_words = LastWords()
-        node.addService(Signals(reactor, node))
-    reactor.callWhenRunning(node.say_where)
+        _join_to_process(node, options, reactor)
     return node
+
+
+def _join_to_process(node: ProcessNode, options: Options, reactor: Any) -> None:
+    wanted = options.settings.log
+    try:
+        node.log = log = process.join(
+            node,
+            reactor,
+            options.parent,
+            os.environ,
+            reload=node.reload,
+            log_format=wanted.format,
+            log_level=wanted.level,
+        )
+    except SettingError as error:
+        _end(EX_CONFIG, str(error))
+    if log is not None:
+        node.when_reloaded.append(lambda settings: log.set(settings.log.format, settings.log.level))
 
 
 class ProcessNode(ReloadableNode):
@@ -147,6 +185,12 @@ class ProcessNode(ReloadableNode):
     """The file that twistd wrote for this process, and leaves behind when it ends here."""
     last_words: LastWords | None = None
     """Where they are for a parent process to say."""
+    log: logs.Log | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Belong to the application, and have twistd log by our log."""
+        logs.observe(parent, self.log)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Bind all listeners, or end the process."""
@@ -159,6 +203,7 @@ class ProcessNode(ReloadableNode):
             super().startService()
         if self.last_words is not None:
             self.last_words.are_none()
+        self.reactor.callWhenRunning(self.say_where)  # when all else is there, signals too
 
     @contextmanager
     def _or_end(self) -> Iterator[None]:
@@ -170,7 +215,8 @@ class ProcessNode(ReloadableNode):
             self._end(EX_UNAVAILABLE, f"listen: {error}")
 
     def _end(self, status: int, message: str) -> NoReturn:
-        self._log.error("cannot start: {error}", error=message)  # for a daemon, whose standard error is nobody's
+        # for a daemon, whose standard error is nobody's
+        self._log.critical("cannot start: {error}", event="cannot-start", error=message)
         if self.last_words is not None:
             self.last_words.are(status, message)
         _remove_own(self.pid_file)
@@ -209,38 +255,6 @@ class LastWords:
         """Said by the daemon, which lives."""
         os.close(self._write)
         os.close(self._read)
-
-
-class Signals(Service):
-    """TERM and INT drain the node; a second one stops it at once.
-
-    The handlers are ours, since twistd ends by the signal that stopped it, and a drained node ends with status 0.
-    """
-
-    def __init__(self, reactor: Any, node: NodeService) -> None:
-        self.setName("signals")
-        self._reactor = reactor
-        self._node = node
-        self._stopping = False
-
-    def startService(self) -> None:
-        """Install them once the reactor has installed its own."""
-        super().startService()
-        self._reactor.callWhenRunning(self._install)
-
-    def _install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._stop)
-
-    def _stop(self) -> None:
-        if self._stopping:
-            self._node.abort()
-        else:
-            self._stopping = True
-            self._reactor.stop()
 
 
 def _raise_allocator_thresholds() -> None:

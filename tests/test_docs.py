@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -16,14 +17,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from inspect import signature
 from pathlib import Path
 from random import Random
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.names.authority import BindAuthority
 from twisted.protocols.basic import LineOnlyReceiver
 
@@ -31,11 +35,23 @@ from nettool.cluster.identity import parse_trusted
 from nettool.cluster.resolver import SrvResolver, parse_nodes
 from nettool.embed import Node
 from nettool.errors import CloseReason, DropReason, ErrorCode, RefusalReason, ReturnReason
+from nettool.ops.logs import Log
+from nettool.ops.logs.bursts import BURST
+from nettool.ops.logs.events import EVENTS
+from nettool.ops.web.answers import Answers
+from nettool.ops.web.facts import Facts
+from nettool.ops.web.lists import LIMIT, MOST
+from nettool.ops.web.site import MOST as VISITS
+from nettool.ops.web.site import WITHIN
 from nettool.options import TABLE, settle
 from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
 from nettool.settings import Settings
 from nettool.tap import Options, makeService
+from tests.ops.console.scene import Scene
+from tests.ops.nodes import SeenNode
+from tests.ops.test_snapshots import with_slow_bob
+from tests.ops.web.browsers import Asker
 from tests.support.certificates import certificate_and_key, write_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,11 +151,14 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     assert words[at + 1 : at + 3] == ["-n", "nettool"]
     for name in re.findall(r"[kK]ey=(\w+\.pem)", block.text):
         write_key(tmp_path / name, *KEY_AND_CERTIFICATE)
+    for name in re.findall(r"--authorized-keys (\S+)", block.text):
+        (tmp_path / name).touch(0o600)
     options = Options()
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
     node.privilegedStartService()
-    assert len(node.listeners) == max(1, words.count("--listen"))
+    doors = words.count("--manhole") + words.count("--web")
+    assert len(node.listeners) == max(1, words.count("--listen")) + doors
 
 
 def configures_a_node(block: Block, tmp_path: Path) -> None:
@@ -222,6 +241,103 @@ def is_a_line_of_the_log(block: Block) -> None:
         assert block.text == f"node1 listening on {where}\n"
 
 
+# What the page about the log shows, by its event.
+LOGGED = {
+    "listening": ("{node} listening on {where}", {"node": "node1", "where": "tcp:127.0.0.1:6388"}),
+    "slow-consumer": ("slow consumer: {name!r} at {peer}", {"name": "bob", "peer": "10.0.0.7:50112"}),
+}
+
+
+def is_written_by_the_log(block: Block) -> None:
+    """Lines as a log writes them, of events as the node has them, at the times that are shown."""
+    clock, lines = Clock(), []
+    sink: Any = SimpleNamespace(is_terminal=block.info != "json", lost=0)
+    sink.write = lambda line, level: lines.append(line) or True  # type: ignore[func-returns-value]
+    sink.go_on = lambda patience: True
+    log = Log(clock, sink)
+    for shown in block.text.splitlines():
+        time, name = re.findall(r"\d{4}-[\d:T.-]+Z", shown)[0], re.findall("|".join(LOGGED), shown)[0]
+        then = datetime.fromisoformat(time).timestamp()
+        template, fields = LOGGED[name]
+        namespace = "nettool.peers.protocol.PeerProtocol"
+        event = {"log_format": template, "log_time": then, "log_namespace": namespace, "event": name, **fields}
+        level = EVENTS[name].level
+        event["log_level"] = LogLevel.lookupByName(level)
+        held = re.search(r"repeated (\d+) times in (\d+) s", shown)
+        if held:
+            clock.advance(then - int(held[2]))
+            for _ in range(BURST + int(held[1])):
+                log(event)
+            clock.advance(int(held[2]))
+        else:
+            log(event)
+        assert lines[-1] == shown
+
+
+def is_in_the_unit_file(block: Block) -> None:
+    assert f"--listen={block.text.strip()}\n" in text_of("contrib/systemd/nettool.service.d/socket.conf")
+
+
+def is_asked_at_a_console(block: Block, tmp_path: Path) -> None:
+    """`ssh` with a command: what it prints is what is shown, but for the numbers."""
+    for number, asked in enumerate(re.split(r"^\$ ", block.text, flags=re.MULTILINE)):
+        if not asked:
+            continue
+        command, _, shown = asked.partition("\n")
+        *ssh, source = shlex.split(command)
+        assert ssh == ["ssh", "-p", "6022", "localhost"]
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        printed = Scene(directory).ask(source)
+        assert not shown or without_numbers(printed) == without_numbers(shown)
+        assert shown or "Traceback" not in printed
+
+
+def without_numbers(text: str) -> list[str]:
+    """The lines of a text: each number, or amount, is any, and so is the width of a column."""
+    text = re.sub(r"SHA256:[\w+/]{43}", "KEY", text)
+    return [re.sub(r"\s+", " ", re.sub(r"\d[\d,.:]*( [KM]iB| B)?", "#", line)).strip() for line in text.splitlines()]
+
+
+def is_a_line_of_the_manholes_log(block: Block, tmp_path: Path) -> None:
+    told: list[str] = []
+    see: Callable[[dict[str, Any]], None] = lambda event: told.append(str(formatEvent(event)))  # noqa: E731
+    globalLogPublisher.addObserver(see)
+    try:
+        Scene(tmp_path).ask('kick("bob")')
+    finally:
+        globalLogPublisher.removeObserver(see)
+    lines = [without_numbers(line.replace(f"{tmp_path}/", "")) for line in told]
+    assert without_numbers(block.text) in lines
+
+
+def shape(value: Any) -> Any:
+    """What JSON is made of, whatever its values are; of a list, its first row."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    return [shape(item) for item in value[:1]] if isinstance(value, list) else isinstance(value, str)
+
+
+def is_told_by_the_web(block: Block) -> None:
+    """What curl prints, of a node with a slow bob: field by field, if not with the same figures."""
+    asked, told = block.text.splitlines()
+    path = shlex.split(asked)[-1].removeprefix("http://localhost:6390")
+    node = SeenNode().start()
+    with_slow_bob(node)
+    answer = Asker(node).ask(path)
+    assert answer.status == 200 and shape(answer.json) == shape(json.loads(told))
+
+
+def test_the_page_about_the_web_has_every_path() -> None:
+    told = {code.partition("?")[0] for row in rows("docs/web.md")[1:] for code in codes(row[0]) if code[0] == "/"}
+    node = SeenNode().service
+    assert told == {path.decode() for path in Answers(node, Facts(node, node.reactor)).paths}
+    limits = {row[0].strip("`"): row[1] for row in rows("docs/web.md", "## Facts as JSON")}
+    assert limits["limit"] == str(LIMIT) and f"at most {MOST}" in text_of("docs/web.md")
+    assert f"At most {VISITS} connections" in text_of("docs/web.md")
+    assert f"{WITHIN:.0f} seconds from connecting" in text_of("docs/web.md")
+
+
 def is_a_benchmark(block: Block) -> None:
     """The benchmark's own tests run it; here it says that it has these options."""
     for line in block.text.splitlines():
@@ -245,19 +361,27 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
     (r"", r"nettool default-config", configures_a_node),
     (r"toml", r"", is_a_file_of_options),
+    (r"(json)?$", r"(\{\"time\"|\d{4}-\d\d-\d\dT)", is_written_by_the_log),
+    (r"", r"systemd:", is_in_the_unit_file),
+    (r"", r"\$ curl ", is_told_by_the_web),
     (r"", r"python -m bench", is_a_benchmark),
     (r"", r"nettool identity ", makes_keys),
     (r"", r"# trusted-nodes", is_a_file_of_trusted_nodes),
     (r"", r"# nodes", is_a_list_of_nodes),
     (r"", r"\$ORIGIN ", is_a_zone),
+    (r"", r"(\$ )?ssh -p 6022 localhost '", is_asked_at_a_console),
+    (r"", r"manhole: ", is_a_line_of_the_manholes_log),
 ]
-WITH_A_DIRECTORY = (starts_a_node, configures_a_node, makes_keys, is_a_zone)
 
 # What no test of its own holds, by its first words.
 NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "openssl rand ": "needs openssl; what a token is has tests of its own, in tests/options/test_files.py",
+    "journalctl ": "needs a journal; the fields that it names are those of the page's example",
+    "ssh-keygen -t ed25519": "asks where to; tests/real/test_manhole.py makes such keys",
+    "cat ~/.ssh/": "is of one's own home",
     "   alice's socket": "a picture; the steps that it names are run",
 }
 
@@ -277,7 +401,7 @@ def test_every_block_is_held_to_the_truth(block: Block, tmp_path: Path, monkeypa
     check = held(block)
     if check is not None:
         monkeypatch.chdir(tmp_path)
-        check(block, tmp_path) if check in WITH_A_DIRECTORY else check(block)
+        check(block, tmp_path) if "tmp_path" in signature(check).parameters else check(block)
 
 
 def test_nothing_is_excused_that_is_not_there() -> None:
@@ -388,6 +512,16 @@ def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
 def test_the_page_of_the_cluster_has_all_reasons_to_refuse_a_node() -> None:
     told = [code for row in rows("docs/cluster.md", "## Refused")[1:] for code in codes(row[0])]
     assert told == [reason.value.decode() for reason in RefusalReason]
+
+
+def test_the_logs_table_has_all_events_with_their_levels_and_fields() -> None:
+    told = {row[0].strip("`"): row[1:] for row in rows("docs/logs.md", "## Events")[1:]}
+    assert list(told) == list(EVENTS)
+    for name, event in EVENTS.items():
+        level, *fields, meaning = told[name]
+        assert level == event.level
+        assert tuple(codes(" ".join(fields))) == event.fields
+        assert meaning.strip(" |") == event.meaning
 
 
 def test_the_ledgers_table_has_all_counts() -> None:

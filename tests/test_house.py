@@ -192,7 +192,7 @@ def politeness(module: Module) -> Complaints:
         return
     for node in module.nodes():
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
-            if dotted(node.value) not in ("self", "cls"):
+            if ast.unparse(node.value) not in ("self", "cls", "super()"):
                 yield node.lineno, f"{node.attr} is private to another room"
 
 

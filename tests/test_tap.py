@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
 import nettool
+from nettool.ops.signals import Signals
 from nettool.options import TABLE
 from nettool.service import Listener, NodeService
 from nettool.settings import BACKLOG, KIB, MIB, OnNameTaken, Settings, TopicOverflow
-from nettool.tap import DOORS, Options, Signals, makeService
+from nettool.tap import DOORS, Options, makeService
 from tests.support.certificates import certificate_and_key, write_key
 from tests.support.peer import MemoryPeer
 from tests.support.sockets import PollingReactor
@@ -61,7 +61,7 @@ GOOD: list[tuple[str, str, str, str, object]] = [
     ("listen", "unix:/tmp/x:mode=600", "peers", "listen", ("unix:/tmp/x:mode=600",)),
     ("manhole", "", "manhole", "listen", ""),
     ("authorized-keys", "", "manhole", "authorized_keys", ""),
-    ("web", "tcp:6390", "web", "listen", "tcp:6390"),
+    ("web", "unix:/w", "web", "listen", "unix:/w"),
     ("web", "", "web", "listen", ""),
     ("web-token", "", "web", "token", ""),
 ]
@@ -336,19 +336,22 @@ def test_two_nodes_live_side_by_side_and_know_nothing_of_each_other() -> None:
     assert alices[1].ask(b"/ping") == [b"pong"]
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
 def test_a_reactor_that_is_brought_along_is_all_that_is_touched() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     reactor = MemoryReactorClock()
     node = start(makeService(parsed("--listen", "tcp:1"), reactor))
     assert not [service for service in node if isinstance(service, Signals)]
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
     stopped(node, reactor)
 
 
 def test_without_one_the_node_has_the_processs_reactor_and_signals() -> None:
     node = makeService(parsed("--listen", "tcp:1"))
     assert node.peers.clock is process_reactor
-    assert [service.name for service in node] == ["listener 1", "signals"]
+    assert [service.name for service in node] == ["listener 1", "signals", "lag"]
 
 
 # --- endpoints that cannot be used
@@ -422,42 +425,16 @@ def test_a_unix_socket_that_cannot_be_bound_ends_the_process_with_one_line(
     assert str(path) in ends_with(69, capfd, node.privilegedStartService)
 
 
-# --- signals
+def test_a_port_that_cannot_be_ends_the_process_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    def build_and_bind() -> None:
+        makeService(parsed("--listen", "tcp:65536:interface=127.0.0.1"), TakenReactor()).privilegedStartService()
+
+    said = ends_with(78, capfd, build_and_bind)
+    assert "listen: " in said
+    assert "65536" in said
 
 
-@pytest.fixture
-def _signals_put_back() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-class SignalledReactor(MemoryReactorClock):
-    """A reactor that does at once what a signal's handler asks it to."""
-
-    def callFromThread(self, call: Callable[..., None], *arguments: object) -> None:
-        call(*arguments)
-
-
-@pytest.mark.usefixtures("_signals_put_back")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_stops_the_reactor_and_the_second_cuts_the_drain_short(number: int) -> None:
-    reactor = SignalledReactor()
-    node = makeService(parsed("--listen", "tcp:1"), reactor)
-    signals = Signals(reactor, node)
-    signals.startService()
-    reactor.callWhenRunning(lambda: None)
-    for call, arguments, keywords in reactor.whenRunningHooks:
-        call(*arguments, **keywords)
-    os.kill(os.getpid(), number)
-    assert reactor.hasStopped
-    peer = MemoryPeer(node.peers, PollingReactor())
-    assert peer.is_connected
-    os.kill(os.getpid(), number)
-    assert set(node.peers.connections) == {peer.protocol}
-    assert not peer.is_connected
-    assert not isinstance(node.stopService(), int)
+# --- the end
 
 
 def test_stopping_is_done_when_every_connection_has_ended() -> None:

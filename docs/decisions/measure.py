@@ -112,13 +112,13 @@ class Taker:
         session.outbox.pump = self  # type: ignore[assignment]
         session.outbox.unblock()
         session.received(name + b"\n", 0.0)
-        session.outbox.take()
+        session.outbox.take(0.0)
         self.outbox = session.outbox
         return session
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """See `IPump`."""
-        while self.outbox.take() is not None:
+        while self.outbox.take(0.0) is not None:
             pass
 
 
@@ -151,7 +151,7 @@ def batches(rounds: int) -> dict[str, float]:
         def work(sender: Session = sender, takers: list[Taker] = takers, data: bytes = data) -> None:
             sender.received(data, 0.0)
             for taker in takers:
-                taker.flush()
+                taker.flush(0.0)
 
         found[name] = nanoseconds_a_line(work, lines, rounds)
     return found

@@ -17,7 +17,9 @@ from nettool.broker.ledger import Ledger, LedgerSnapshot
 from nettool.broker.routing import Routing
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import IReturns
-from nettool.outbox.batch import Batch, Kind, tell_apart
+from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.gates import Waits
+from nettool.outbox.passage import taken_apart
 from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken
 from nettool.wire.blocks import prefixed
 from nettool.wire.names import is_topic
@@ -62,6 +64,7 @@ class Broker:
     def __init__(self, live: Live) -> None:
         self._live = live
         self.ledger = Ledger()
+        self.waits = Waits()
         self.cluster: ICluster = Alone()
         self.directory = Directory(lambda topic, heard: self.cluster.topic_heard(topic, heard))
         self.routing = Routing(self.directory, self.ledger, live)
@@ -189,17 +192,19 @@ class Broker:
     def give_back(self, batch: object, reason: ReturnReason, now: float) -> None:
         """See `IReturns`: the only place where it is decided what becomes of a batch that cannot be delivered."""
         assert isinstance(batch, Batch)
-        shutdown = reason is ReturnReason.SHUTDOWN
+        shutdown, size = reason is ReturnReason.SHUTDOWN, len(batch.data)
         match batch.kind:
             case Kind.MIXED:
-                for part in tell_apart(batch):
+                for part in taken_apart(batch, self.ledger.passages):
                     self.give_back(part, reason, now)
             case Kind.DIRECT:
+                self.ledger.direct.given_up += batch.lines
                 self._return(batch, reason, now)
             case Kind.TOPIC:
-                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.HEARER_GONE)
+                self.ledger.topic.given_up += batch.lines
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.HEARER_GONE, size)
             case Kind.RETURNED:
-                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE)
+                self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE, size)
 
     def _return(self, batch: Batch, reason: ReturnReason, now: float) -> None:
         peer = None if batch.sender is None else self.directory.names.get(batch.sender.name)
@@ -210,7 +215,7 @@ class Broker:
             data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
             peer.outbox.put(Batch(Kind.RETURNED, peer, batch.address, data, batch.lines, now, None, reason))
         elif not self.cluster.give_back(batch, reason, now):
-            self.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            self.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
 
     # What other nodes bring
 
@@ -226,7 +231,7 @@ class Broker:
 
     def arrived(self, batch: Batch, name: bytes) -> IMember | None:
         """Lines to a name on this node; to whom they went, or nobody, and then they go back."""
-        self.ledger.accepted += batch.lines
+        self.ledger.direct.accepted += batch.lines
         peer = self.directory.names.get(name)
         if peer is None:
             self.give_back(batch, ReturnReason.NO_SUCH_PEER, batch.at)
@@ -238,7 +243,7 @@ class Broker:
         """Lines to one topic, rendered, for those on this node who hear it; who that is."""
         topic = self.directory.near.get(batch.address)
         hearers = () if topic is None else topic.hearers
-        self.ledger.accepted += batch.lines * len(hearers)
+        self.ledger.topic.accepted += batch.lines * len(hearers)
         for hearer in hearers:
             hearer.outbox.put(batch)
         return hearers
@@ -246,9 +251,10 @@ class Broker:
     def came_back(self, peer: IMember | None, address: bytes, reason: ReturnReason, texts: bytes, now: float) -> int:
         """Texts of a peer of this node come back from another; of one that has left, if there is none.  How many."""
         data, lines = prefixed(texts, b"returned %b %b: " % (address, reason.value))
-        self.ledger.accepted += lines
+        self.ledger.direct.accepted += lines
+        self.ledger.direct.given_up += lines
         if peer is None or self.directory.names.get(peer.name) is not peer:
-            self.ledger.drop(lines, DropReason.SENDER_GONE)
+            self.ledger.drop(lines, DropReason.SENDER_GONE, len(texts))
         else:
             peer.outbox.put(Batch(Kind.RETURNED, peer, address, data, lines, now, None, reason))
         return lines
@@ -257,5 +263,6 @@ class Broker:
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger, beside what is found by walking the outboxes of all who hold a name and the ways elsewhere."""
-        queued = sum(holder.outbox.queued() for holder in self._holders.values())
+        outboxes = [holder.outbox for holder in self._holders.values()]
+        queued = sum([outbox.queued() for outbox in outboxes if not outbox.empty])
         return self.ledger.snapshot(queued + self.cluster.queued())

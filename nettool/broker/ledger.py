@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from nettool.errors import DropReason, ErrorCode, ReturnReason
 from nettool.interfaces import ILedger
+from nettool.outbox.passage import Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class LedgerSnapshot:
     refused: dict[ErrorCode, int]
     queued: int
     forwarded: int = 0
-    """Of the delivered, those that other nodes have taken."""
+    """Of the delivered and the returned, those that other nodes have taken."""
 
     @property
     def adds_up(self) -> bool:
@@ -60,33 +61,63 @@ class Ledger:
     Invariant: at every moment outside a call of the broker, accepted = delivered + returned + dropped + queued.
     """
 
-    __slots__ = ("accepted", "delivered", "dropped", "forwarded", "refused", "returned")
+    __slots__ = (
+        "direct",
+        "dropped",
+        "dropped_bytes",
+        "forwarded",
+        "mixed",
+        "passages",
+        "refused",
+        "returned",
+        "returned_bytes",
+        "topic",
+    )
 
     def __init__(self) -> None:
-        self.accepted = 0  # by routing, batch by batch
-        self.delivered = 0
+        self.direct, self.topic, self.mixed = Passage(), Passage(), Passage()
+        self.passages = (self.direct, self.topic, self.mixed)
+        """By `Kind`.  What is accepted is counted here by routing, what is delivered by outboxes, batch by batch."""
         self.forwarded = 0
         self.returned: dict[ReturnReason, int] = {}
+        self.returned_bytes: dict[ReturnReason, int] = {}
         self.dropped: dict[DropReason, int] = {}
+        self.dropped_bytes: dict[DropReason, int] = {}
         self.refused: dict[ErrorCode, int] = {}
 
-    def deliver(self, copies: int) -> None:
-        """See `ILedger`."""
-        self.delivered += copies
+    @property
+    def accepted(self) -> int:
+        """Copies that were put into outboxes."""
+        return self.direct.accepted + self.topic.accepted + self.mixed.accepted
 
-    def forward(self, copies: int) -> None:
-        """Another node has taken them, and said so: to this one they are delivered."""
-        self.delivered += copies
+    def forward(self, copies: int, topical: bool, size: int, seconds: float) -> None:
+        """See `ILedger`: to this node they are delivered."""
+        passage = self.topic if topical else self.direct
+        passage.delivered += copies
+        passage.bytes += size
+        passage.seconds += copies * max(seconds, 0.0)
         self.forwarded += copies
 
-    def give_back(self, copies: int, reason: ReturnReason) -> None:
+    def forward_back(self, copies: int, reason: ReturnReason, size: int) -> None:
+        """See `ILedger`: they are on their way back to their sender, who is on another node."""
+        self.give_back(copies, reason, size)
+        self.forwarded += copies
+
+    @property
+    def delivered(self) -> int:
+        """Copies that were handed to their receiver's transport."""
+        return self.direct.delivered + self.topic.delivered + self.mixed.delivered
+
+    def give_back(self, copies: int, reason: ReturnReason, size: int) -> None:
         """See `ILedger`."""
         self.returned[reason] = self.returned.get(reason, 0) + copies
+        self.returned_bytes[reason] = self.returned_bytes.get(reason, 0) + size
 
-    def drop(self, copies: int, reason: DropReason) -> None:
+    def drop(self, copies: int, reason: DropReason, size: int) -> None:
         """See `ILedger`."""
         if copies:
             self.dropped[reason] = self.dropped.get(reason, 0) + copies
+            self.dropped_bytes[reason] = self.dropped_bytes.get(reason, 0) + size
 
     def refuse(self, code: ErrorCode, lines: int = 1) -> None:
         """See `ILedger`."""

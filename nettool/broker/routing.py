@@ -79,6 +79,7 @@ class Routing:
         self._directory = directory
         self.cluster: ICluster = Alone() if cluster is None else cluster
         self._ledger = ledger
+        self._direct = ledger.direct
         self._live = live
         self._shared: Plan | None = None
         """For all senders that hear none of its topics: its columns stay in the cache from one sender to the next."""
@@ -103,24 +104,24 @@ class Routing:
 
     # One address throughout
 
-    def route_block(self, sender: IMember, block: bytes, now: float) -> bool:
-        """Route a block all of whose lines have one plain address; false, with nothing done, if that is not so."""
+    def route_block(self, sender: IMember, block: bytes, now: float) -> int:
+        """Route a block all of whose lines have one plain address; how many they are, or 0, with nothing done."""
         end = block.find(b"\n")
         colon = block.find(b": ", 0, end)
         if colon < 0:
-            return False
+            return 0
         head, last = block[: colon + 2], len(block) - 1
         if end != last and not (
             block.startswith(head, end + 1) and block.startswith(head, block.rfind(b"\n", 0, last) + 1)
         ):
-            return False
+            return 0
         address = block[:colon]
         member = self._directory.reach.get(address)
         if member is not None:
             prefix = direct_prefix(sender.name)
             data, lines = (prefix + block[colon + 2 :], 1) if end == last else replace(block, head, prefix, end)
             if lines:
-                self._ledger.accepted += lines
+                self._direct.accepted += lines
                 member.outbox.put(Batch(_DIRECT, sender, address, data, lines, now))
         elif address[:1] == b"#" and is_topic(address):
             prefix = topic_prefix(sender.name)
@@ -128,8 +129,8 @@ class Routing:
             if lines:
                 self._to_topic(sender, address, data, lines, now)
         else:
-            return False
-        return lines > 0
+            return 0
+        return lines
 
     def _to_topic(self, sender: IMember, address: bytes, data: bytes, lines: int, now: float) -> None:
         topic = self._directory.topics.get(address)
@@ -137,7 +138,8 @@ class Routing:
             return
         batch = Batch(_TOPIC, sender, address, data, lines, now)
         hearers = topic.hearers
-        self._ledger.accepted += lines * (len(hearers) - (sender.topics is not None and address in sender.topics))
+        hears = sender.topics is not None and address in sender.topics
+        self._ledger.topic.accepted += lines * (len(hearers) - hears)
         for hearer in hearers:
             if hearer is not sender:
                 hearer.outbox.put(batch)
@@ -185,14 +187,14 @@ class Routing:
             return 0
         if self._directory.far and len(groups) > 1 and _meet(names[address] for address in groups if address in names):
             return 0
-        prefix = direct_prefix(sender.name)
+        prefix, direct = direct_prefix(sender.name), self._direct
         for address, column in groups.items():
             lines = len(column) - 1
             member = names.get(address)
             if member is None:
                 self._no_such_peer(sender, address, lines, now)
             else:
-                self._ledger.accepted += lines
+                direct.accepted += lines
                 member.outbox.put(Batch(_DIRECT, sender, address, prefix.join(column), lines, now))
         return len(piece)
 
@@ -303,7 +305,7 @@ class Routing:
             data = prefix.join(column.lines)
             del column.lines[1:]
             batch = Batch(column.kind, sender, column.address, data, count, now)
-            self._ledger.accepted += count * len(column.members)
+            self._ledger.passages[column.kind].accepted += count * len(column.members)
             for member in column.members:
                 # Counting here, once for all hearers, is four times as fast as looking into what is dropped later.
                 if batch.counts is None and not batch.address and member.outbox.blocked:
@@ -338,7 +340,7 @@ class Routing:
                 self._no_such_peer(sender, address, 1, now)
             elif member not in reached:
                 reached.add(member)
-                self._ledger.accepted += 1
+                self._direct.accepted += 1
                 data = direct_prefix(sender.name) + send.text + b"\n"
                 member.outbox.put(Batch(_DIRECT, sender, address, data, 1, now))
         return len(send.addresses)

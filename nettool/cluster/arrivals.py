@@ -121,7 +121,7 @@ class Arrivals:
         batch = Batch(BatchKind.DIRECT, sender, address, data, lines, now)
         peer = self._broker.directory.names.get(frame.target)
         if peer is not None and peer.outbox.blocked and self._too_much(peer, len(frame.data)):
-            self._broker.ledger.accepted += lines
+            self._broker.ledger.direct.accepted += lines
             self._broker.give_back(batch, ReturnReason.QUEUE_FULL, now)
             return lines
         if self._broker.arrived(batch, frame.target) is not None and peer is not None:
@@ -141,7 +141,7 @@ class Arrivals:
         sender = self._sender(frame)
         data, lines = prefixed(frame.data, topic_prefix(sender.name) + frame.target + b": ")
         self._broker.arrived_for_topic(Batch(BatchKind.TOPIC, sender, frame.target, data, lines, now))
-        self._look_at_hearers(len(data))
+        self._look_at_hearers(len(data), now)
         return lines
 
     def _several(self, frame: Lines, now: float) -> int:
@@ -155,7 +155,7 @@ class Arrivals:
             if routed <= at:
                 raise BadFrame("lines for topics that cannot be routed")
             at = routed
-        self._look_at_hearers(len(data))
+        self._look_at_hearers(len(data), now)
         return len(lines)
 
     def _returned(self, frame: Lines, now: float) -> int:
@@ -186,7 +186,7 @@ class Arrivals:
 
     # Hearers who do not read
 
-    def _look_at_hearers(self, size: int) -> None:
+    def _look_at_hearers(self, size: int, now: float) -> None:
         """Who has twice his bound of topic lines waits no longer: nobody on another node can be made to wait."""
         self._topic_bytes += size
         bound = self._neighbour.live.delivery.outbox_bytes
@@ -197,7 +197,7 @@ class Arrivals:
             for hearer in topic.hearers:
                 backlog = hearer.outbox.backlog
                 if backlog is not None and backlog.topic.held > 2 * bound:
-                    backlog.lose_patience()
+                    backlog.lose_patience(now)
 
     # What is owed in return
 

@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -149,7 +149,13 @@ class _Way:
         if wanted is not None:
             wanted[1].errback(failure)
         elif not failure.check(CancelledError, NotLinked):
-            self._log.failure("dialling {node} failed", failure, node=self._neighbour.name)
+            self._log.failure(
+                "dialling {node!r} failed",
+                failure,
+                level=LogLevel.error,
+                event="dial-failed",
+                node=self._neighbour.name.decode("utf-8", "replace"),
+            )
 
     def _give_up(self) -> None:
         self._wanted = None

@@ -15,9 +15,10 @@ from zope.interface import implementer
 from nettool.broker.directory import IMember
 from nettool.errors import ReturnReason
 from nettool.interfaces import IGate, ISender
-from nettool.outbox.backlog import Lane
+from nettool.outbox import facts
 from nettool.outbox.batch import Batch
-from nettool.outbox.queue import OutboxSnapshot
+from nettool.outbox.facts import LaneName, OutboxSnapshot, Waiter
+from nettool.outbox.lane import Lane
 
 if TYPE_CHECKING:
     from nettool.cluster.neighbour import Neighbour
@@ -58,7 +59,7 @@ class FarPeer:
     blocked = False
     """Nobody needs to count the lines of a batch by topic for him: he hears none by name."""
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`: he sends nothing here."""
 
     def go_on_after(self, gate: IGate) -> None:
@@ -74,7 +75,7 @@ class FarPeer:
             return
         lane = self.lane
         if lane is None:
-            lane = self.lane = Lane()
+            lane = self.lane = Lane(self._neighbour.broker.waits.direct)
             neighbour.under_way[self.short] = self
         elif lane.spent:
             neighbour.give_back(batch, ReturnReason.QUEUE_FULL, batch.at)
@@ -92,6 +93,7 @@ class FarPeer:
             if lane.held < self._neighbour.window:
                 return
             lane.full_since = batch.at
+            lane.wait.filled += 1
             for sender in self._senders:
                 lane.gate.shut(sender, batch.at)
             self._neighbour.window_closed(self)
@@ -114,7 +116,7 @@ class FarPeer:
             return
         lane.held = self.ahead + self.there
         if lane.full_since is not None and lane.held < max(self._neighbour.window // 2, 1):
-            lane.end_episode()
+            lane.end_episode(self._neighbour.linked.seconds())
             self._neighbour.window_opened(self)
         if not lane.held:
             self.forget_window()
@@ -126,13 +128,13 @@ class FarPeer:
         self._senders.clear()
         self._neighbour.under_way.pop(self.short, None)
         if lane is not None:
-            lane.end_episode()
+            lane.end_episode(self._neighbour.linked.seconds())
             self._neighbour.window_opened(self)
 
     def begin_window(self, ahead: int) -> None:
         """A new link, with so many bytes for him to be sent on it: it starts with what is left of a whole window."""
         self.ahead, self.there = ahead, 0
-        self.lane = Lane()
+        self.lane = Lane(self._neighbour.broker.waits.direct)
         self._neighbour.under_way[self.short] = self
 
     # Time
@@ -145,7 +147,7 @@ class FarPeer:
         """End the patience, if it is time."""
         if self.lane is not None and self.expires() <= now:
             self.lane.spent = True
-            self.lane.gate.open()
+            self.lane.gate.open(now)
 
     # What others may ask
 
@@ -157,18 +159,16 @@ class FarPeer:
     def snapshot(self, now: float) -> OutboxSnapshot:
         """What is under way to him, and who waits because of him; costs time in proportion to what is queued there."""
         sent, batches = self._neighbour.queue.of_name(self.short)
-        fillers: dict[bytes, int] = {}
-        for batch in batches:
-            if batch.sender is not None:
-                fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
-        waiting = {} if self.lane is None else self.lane.gate.waiting
+        lane, since, patience = self.lane, self.full_since, self._neighbour.direct_patience
+        waiting = {} if lane is None else lane.gate.waiting
         return OutboxSnapshot(
             lines=sent + sum(batch.lines for batch in batches),
             held_bytes=self.ahead + self.there,
-            oldest=max((now - batch.at for batch in batches), default=0.0),
-            fillers=fillers,
-            waiting={sender.name: now - since for sender, since in waiting.items()},
-            full_for=max(now - self.full_since, 0.0),
+            oldest=facts.oldest_in(batches, now),
+            fillers=facts.fillers_of(batches),
+            waiting=tuple(Waiter(sender.name, LaneName.DIRECT, now - then) for sender, then in waiting.items()),
+            full_for=facts.full_for(since, now),
+            lanes=() if lane is None else (facts.lane_of(LaneName.DIRECT, lane, patience, now),),
         )
 
 
@@ -207,7 +207,7 @@ class FarSender:
         self.instance = neighbour.instance
         """Of his node: another instance of it does not know him."""
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`."""
 
     def go_on_after(self, gate: IGate) -> None:

@@ -16,15 +16,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from nettool.cluster import frames
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
 from nettool.cluster.identity import Refused
 from nettool.cluster.outlet import Outlet
+from nettool.cluster.shell import ILinkShell
 from nettool.errors import LinkEnd
+from nettool.interfaces import IGate, ISender
 from nettool.mesh.framing import HEADER, Frames
 
 if TYPE_CHECKING:
@@ -65,24 +68,7 @@ class Refusal(Exception):
         self.detail = detail
 
 
-class ILinkShell(Protocol):
-    """What a link asks of the connection around it."""
-
-    def close(self) -> None:
-        """Send what was said, then close."""
-
-    def abort(self) -> None:
-        """End it at once."""
-
-    @property
-    def proof(self) -> Any:
-        """By what the other node proves who it is: what `Linked.judge` takes."""
-
-    @property
-    def where(self) -> str:
-        """The other end's address, for a log."""
-
-
+@implementer(ISender)
 class Link:
     """One connection to another node.
 
@@ -94,7 +80,7 @@ class Link:
     def __init__(self, linked: Linked, shell: ILinkShell, now: float, meant: bytes | None = None) -> None:
         """`meant` is the node that was dialled; nothing for a connection that came in."""
         self.phase = Phase.GREETING
-        self.outlet = Outlet()
+        self.outlet = Outlet(self)
         self.neighbour: Neighbour | None = None
         self.hello: Hello | None = None
         """The other node's."""
@@ -214,7 +200,7 @@ class Link:
             self._refused(payload, now)
         elif self.phase is Phase.OPEN:
             self._open_frame(kind, payload, now)
-        elif self.phase is not Phase.DECIDING or self._linked.name > self._name:
+        elif self.phase is not Phase.DECIDING or self._linked.name > self.name:
             raise BadFrame("something was sent before the link was taken")
         elif kind == Kind.TAKE:
             assert self.neighbour is not None
@@ -353,7 +339,7 @@ class Link:
     def _over(self, reason: LinkEnd, detail: str, now: float) -> None:
         was_open, self.phase = self.phase is Phase.OPEN, Phase.ENDED
         self.ended_by = reason
-        self.outlet.part()
+        self.outlet.leave()
         self._linked.connections.pop(self, None)
         self._linked.link_ended(self, was_open, reason, detail)
         if self.neighbour is not None:
@@ -366,13 +352,20 @@ class Link:
         return self.phase is Phase.ENDED
 
     @property
-    def _name(self) -> bytes:
+    def name(self) -> bytes:
+        """The other node's, once it has said it."""
         return b"" if self.hello is None else self.hello.name
+
+    def wait_for(self, gate: IGate, now: float) -> None:
+        """See `ISender`: a link itself waits for nobody."""
+
+    def go_on_after(self, gate: IGate) -> None:
+        """See `ISender`."""
 
     @property
     def who(self) -> str:
         """The other node, as far as it is known, for a log: escaped, since it came from outside."""
-        return _text(self._name or self.meant or b"") or "a node"
+        return _text(self.name or self.meant or b"") or "a node"
 
     @property
     def where(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -22,21 +22,14 @@ from nettool.cluster.arrivals import FAR_NAME
 from nettool.cluster.far import far_sender
 from nettool.cluster.frames import Hello, render_change
 from nettool.cluster.frames import Kind as Word
-from nettool.cluster.link import ILinkShell, Link
+from nettool.cluster.link import Link
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.presence import Presence
+from nettool.cluster.shell import IAlarm, ILinkShell
 from nettool.errors import DropReason, LinkEnd, ReturnReason
 from nettool.interfaces import ISender
 from nettool.outbox.batch import Batch, Kind
 from nettool.settings import Live
-
-
-class IAlarm(Protocol):
-    """Sees to it that `Linked.tick` is called."""
-
-    def by(self, when: float) -> None:
-        """At this time at the latest."""
-
 
 Judge = Callable[[bytes, Any, bytes], object]
 """Takes a node's name, its proof and the name that was meant, if one was; raises `Refused` unless it is trusted."""
@@ -120,22 +113,35 @@ class Linked:
     def linked(self, neighbour: Neighbour) -> None:
         """There is a link to it."""
         assert neighbour.link is not None
-        self._log.info("linked to {node} at {peer}", node=neighbour.link.who, peer=neighbour.link.where)
+        self._log.info("linked to {node} at {peer}", event="linked", node=neighbour.link.who, peer=neighbour.link.where)
         self.watch_links(neighbour)
 
     def link_ended(self, link: Link, was_open: bool, reason: LinkEnd, detail: str) -> None:
         """A connection has ended, whether or not it was the link."""
         self.ends[reason] += 1
-        if reason is not LinkEnd.ALREADY_LINKED:
-            told = self._log.info if reason in _EXPECTED else self._log.warn
-            what = "the link" if was_open else "a connection"
-            told(
-                "{what} with {node} at {peer} ended: {reason}: {detail}",
-                what=what,
+        if reason is LinkEnd.ALREADY_LINKED:
+            return
+        where, why, ended = link.where, reason.value, "the link" if was_open else "a connection"
+        told = ascii(detail)[1:-1]
+        if reason in _EXPECTED:
+            self._log.info(
+                "{ended} with {node} at {peer} ended: {why}: {detail}",
+                event="link-closed",
+                ended=ended,
                 node=link.who,
-                peer=link.where,
-                reason=reason.value,
-                detail=ascii(detail)[1:-1],
+                peer=where,
+                why=why,
+                detail=told,
+            )
+        else:
+            self._log.warn(
+                "{ended} with {node} at {peer} ended: {why}: {detail}",
+                event="link-ended",
+                ended=ended,
+                node=link.who,
+                peer=where,
+                why=why,
+                detail=told,
             )
 
     # ICluster
@@ -182,9 +188,9 @@ class Linked:
         if sender is None:
             return False
         if self._over:
-            self.broker.ledger.drop(batch.lines, DropReason.SHUTDOWN)
+            self.broker.ledger.drop(batch.lines, DropReason.SHUTDOWN, len(batch.data))
         elif sender.instance != sender.neighbour.instance or sender.neighbour.name not in self.neighbours:
-            self.broker.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            self.broker.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
         else:
             sender.neighbour.queue.put(
                 Batch(Kind.RETURNED, sender, batch.address, batch.data, batch.lines, now, None, reason)

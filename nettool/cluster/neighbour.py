@@ -73,7 +73,7 @@ class Neighbour:
 
     # As a member: it hears, and sends nothing itself
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`: what comes back through it makes nobody wait."""
 
     def go_on_after(self, gate: IGate) -> None:

@@ -7,14 +7,17 @@ pump.  Never: a frame with lines before the link is taken, or on a connection th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from nettool.cluster.queue import LinkQueue
 from nettool.errors import ReturnReason
-from nettool.interfaces import IPump
+from nettool.interfaces import IPump, ISender
 from nettool.mesh.framing import join
 from nettool.outbox.backlog import Backlog
+from nettool.outbox.batch import Batch
+from nettool.outbox.part import HandedPart
+from nettool.outbox.passage import Transfer
 from nettool.settings import CHUNK, MIB
 
 SAID = 32 * MIB
@@ -28,7 +31,9 @@ class Outlet:
     this is, as long as they are joined.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ISender) -> None:
+        self.owner = owner
+        """Whose name a log has for it: the link."""
         self.pump: IPump | None = None
         self.blocked = True  # until there is a transport
         self.closed: ReturnReason | None = None
@@ -65,15 +70,15 @@ class Outlet:
         queue.blocked = self.blocked
         self.wake()
 
-    def part(self) -> None:
+    def leave(self) -> None:
         """It is not any more."""
         queue, self.queue = self.queue, None
         if queue is not None:
             queue.cut()
 
-    def _flush(self) -> None:
+    def _flush(self, now: float) -> None:
         if self.pump is not None:
-            self.pump.flush()
+            self.pump.flush(now)
 
     def _watch(self) -> None:
         if self.pump is not None:
@@ -93,7 +98,20 @@ class Outlet:
         if self.queue is not None:
             self.queue.blocked = False
 
-    def take(self) -> bytes | None:
+    @property
+    def ready(self) -> Sequence[object]:
+        """See `Outbox`: the pump asks again as long as there may be more."""
+        return self._said or (() if self.queue is None else self.queue.to_send)
+
+    part = None
+    """What is larger than a chunk goes as a whole: it is a frame."""
+    handed: Sequence[Batch | HandedPart] = ()
+
+    def begin_transfer(self, size: int, now: float) -> Transfer:
+        """See `Outbox`: lines on a link have a transfer of their own, which a confirmation ends."""
+        return Transfer(size, (), (), now)
+
+    def take(self, now: float) -> bytes | None:
         """See `Outbox`."""
         self.before_lines()
         payloads, self._said, self._said_bytes = self._said, [], 0
@@ -101,10 +119,10 @@ class Outlet:
             payloads += self.queue.take(CHUNK - sum(map(len, payloads)))
         return join(payloads) if payloads else None
 
-    def made_room(self) -> None:
+    def made_room(self, now: float) -> None:
         """See `Outbox`."""
         if self.queue is not None:
-            self.queue.made_room()
+            self.queue.made_room(now)
 
     @property
     def backlog(self) -> Backlog | None:
@@ -123,6 +141,6 @@ class Outlet:
 
     def close(self) -> None:
         """Nothing more goes out."""
-        self.part()
+        self.leave()
         self._said.clear()
         self.blocked, self.closed = True, ReturnReason.DISCONNECTED

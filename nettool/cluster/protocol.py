@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.cluster.link import Link
@@ -59,7 +59,7 @@ class Alarm:
         try:
             when = self.call(self._clock.seconds())
         except Exception:
-            self._log.failure("the links' upkeep failed")
+            self._log.failure("the links' upkeep failed", level=LogLevel.critical, event="links-failed")
             when = self._clock.seconds() + 1.0
         self._turn.schedule()
         self.by(when)
@@ -123,7 +123,9 @@ class LinkProtocol(Protocol):
             try:
                 self.link.lost(LinkEnd.LOST, self.factory.explain(reason), self.factory.clock.seconds())
             except Exception:
-                self._log.failure("the end of a link with {node} failed", node=self.link.who)
+                self._log.failure(
+                    "the link with {node} failed", level=LogLevel.error, event="link-failed", node=self.link.who
+                )
         self.factory.turn.schedule()
 
     # ILinkShell
@@ -174,7 +176,13 @@ class LinkProtocol(Protocol):
         """A fault of ours: it is logged, and ends this link; the cluster goes on."""
         linked = self.factory.linked
         if self.link is not None:
-            self._log.failure("the link with {node} failed", failure=failure, node=self.link.who)
+            self._log.failure(
+                "the link with {node} failed",
+                failure=failure,
+                level=LogLevel.error,
+                event="link-failed",
+                node=self.link.who,
+            )
             linked.broker.arrivals.start_afresh()
             self.link.end(LinkEnd.BROKEN, "a fault of the node's, see its log", self.factory.clock.seconds())
         self.abort()

@@ -14,17 +14,18 @@ and no more: then the rest waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBounds, Sent, frame_of, mode_of, name_of
+from nettool.cluster.sending import LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
-from nettool.outbox.backlog import Backlog, Lane
+from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport, LostReturns
 from nettool.settings import CHUNK, Live
 
@@ -47,7 +48,7 @@ class LinkQueue:
         self.ready: list[Batch] = []
         self.wake: Callable[[], None] | None = None
         """The link's: there is something to take, and there was not.  Nothing without a link."""
-        self.flush: Callable[[], None] | None = None
+        self.flush: Callable[[float], None] | None = None
         """The link's: take it now."""
         self.watch: Callable[[], None] | None = None
         """The link's: the backlog waits for time to pass."""
@@ -62,7 +63,7 @@ class LinkQueue:
         self._owner = owner
         self._live = live
         self._home = home
-        self._dropping: Any = _Home(self.phases, home)
+        self._dropping: Any = PhasedHome(self.phases, home)
         self._seconds = seconds
         self.logins: dict[ISender, int] = {}
         """The number of each sender's login, while he is here; the cluster's."""
@@ -89,7 +90,7 @@ class LinkQueue:
             self._started(batch)
             self._ready_bytes += len(batch.data)
             if self._ready_bytes >= CHUNK and self.flush is not None:
-                self.flush()
+                self.flush(batch.at)
             return True
         return self._put_back(batch)
 
@@ -97,7 +98,7 @@ class LinkQueue:
         if batch.kind is Kind.DIRECT:
             self._home.give_back(batch, reason, batch.at)
         else:
-            self._home.ledger.drop(batch.lines, lost)
+            self._lose(mode_of(batch), batch.reason, batch.lines, len(batch.data), lost)
         return False
 
     def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
@@ -155,7 +156,7 @@ class LinkQueue:
                 if len(batch.data) > CHUNK:
                     self.backlog.part_went(len(batch.data), True)
             if not self.backlog:
-                self.backlog.made_room()
+                self.backlog.made_room(self._seconds())
                 self.backlog = None
             return batches
         ready, self.ready, self._ready_bytes = self.ready, [], 0
@@ -170,7 +171,7 @@ class LinkQueue:
         size = 0 if isinstance(batch, LossReport) else len(batch.data)
         if batch.kind is Kind.RETURNED and not self.returns_to(batch.sender):
             self._end_wait(batch)
-            self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE)
+            self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE, size)
             return
         self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(batch.lines, size, now - batch.at)
         self._number += 1
@@ -179,7 +180,7 @@ class LinkQueue:
         login = self.logins.get(sender, 0) if sender is not None else 0
         frame = frame_of(batch, self._number, getattr(sender, "login", login))
         self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += batch.lines
-        self.sent.append(Sent(self._number, frame, batch.lines, name, size, mode, now))
+        self.sent.append(Sent(self._number, frame, batch.lines, name, size, mode, batch.reason, now - batch.at, now))
         self.sent_bytes += len(frame)
         taken.append(frame)
 
@@ -192,7 +193,10 @@ class LinkQueue:
         while self.sent and self.sent[0].number <= number:
             sent = self.sent.popleft()
             self.sent_bytes -= len(sent.frame)
-            ledger.forward(sent.lines)
+            if sent.reason is not None:
+                ledger.forward_back(sent.lines, sent.reason, sent.size)
+            else:
+                ledger.forward(sent.lines, sent.mode is Mode.BROADCAST, sent.size, sent.waited)
             self._finish_transfer(sent, now)
         if before >= self.bounds.unconfirmed > self.sent_bytes and self.wake is not None:
             self.wake()
@@ -202,10 +206,10 @@ class LinkQueue:
         if sent.name:
             self._went(sent.name, sent.size)
 
-    def made_room(self) -> None:
+    def made_room(self, now: float) -> None:
         """The link took something: senders that waited for this go on."""
         if self.backlog is not None:
-            self.backlog.made_room()
+            self.backlog.made_room(now)
 
     def block(self) -> None:
         """The transport takes nothing now."""
@@ -223,9 +227,10 @@ class LinkQueue:
         self.bounds.away = True
         self._unsent = len(self.sent) or None
         if self.backlog is not None:
-            self.backlog.direct.end_episode()
-            self.backlog.topic.end_episode()
-            self.backlog.own_gate.open()
+            now = self._seconds()
+            self.backlog.direct.end_episode(now)
+            self.backlog.topic.end_episode(now)
+            self.backlog.own_gate.open(now)
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""
@@ -250,7 +255,7 @@ class LinkQueue:
         now = self._seconds()
         while self.sent:
             sent = self.sent.popleft()
-            self._home.ledger.drop(sent.lines, reason)
+            self._lose(sent.mode, sent.reason, sent.lines, sent.size, reason)
             self._finish_transfer(sent, now)
         self.sent_bytes, self._unsent = 0, None
 
@@ -299,14 +304,22 @@ class LinkQueue:
         batch = backlog.shed(lane)
         self._end_wait(batch)
         if batch.kind is Kind.RETURNED:
-            self._home.ledger.drop(batch.lines, lost)
+            self._lose(Mode.DIRECT, batch.reason, batch.lines, len(batch.data), lost)
         elif batch.kind is Kind.DIRECT:
             self._home.give_back(batch, reason, now)
 
     def _drop_topic(self, backlog: Backlog, reason: DropReason) -> None:
         batch = backlog.shed(backlog.topic)
         self._end_wait(batch)
-        self._home.ledger.drop(batch.lines, reason)
+        self._lose(Mode.BROADCAST, None, batch.lines, len(batch.data), reason)
+
+    def _lose(self, mode: Mode, back: ReturnReason | None, lines: int, size: int, reason: DropReason) -> None:
+        """They will arrive nowhere; `back` of lines that had been given up before, and were on their way back."""
+        ledger = self._home.ledger
+        ledger.drop(lines, reason, size)
+        if back is None:
+            passage = ledger.topic if mode is Mode.BROADCAST else ledger.direct
+            passage.given_up += lines
 
     def _end_wait(self, batch: Batch) -> None:
         """A batch has left without being sent."""
@@ -318,10 +331,28 @@ class LinkQueue:
 
     def _look_whether_empty(self) -> None:
         if self.backlog is not None and not self.backlog:
-            self.backlog.made_room()
+            self.backlog.made_room(self._seconds())
             self.backlog = None
 
     # What others may ask
+
+    @property
+    def to_send(self) -> Sequence[object]:
+        """Something, if there is more to take now."""
+        if self.sent_bytes >= self.bounds.unconfirmed and not self._unsent:
+            return ()
+        return self.ready or ([self.backlog or self._unsent] if self.backlog or self._unsent else ())
+
+    def on_their_way(self) -> dict[Kind, int]:
+        """Copies of texts that are in it and not on their way back, by kind."""
+        here: dict[Kind, int] = {Kind.DIRECT: 0, Kind.TOPIC: 0}
+        for batch in self.batches():
+            if batch.kind in here:
+                here[batch.kind] += batch.lines
+        for sent in self.sent:
+            if sent.reason is None:
+                here[Kind.TOPIC if sent.mode is Mode.BROADCAST else Kind.DIRECT] += sent.lines
+        return here
 
     def batches(self) -> list[Batch]:
         """All that was not sent yet."""
@@ -356,24 +387,3 @@ class LinkQueue:
             if name:
                 sizes[name] = sizes.get(name, 0) + size
         return sizes
-
-
-class _Home:
-    """Where the backlog gives back: the broker, once the phase is over."""
-
-    def __init__(self, phases: Phases, home: IReturns) -> None:
-        self._phases = phases
-        self._home = home
-        self.ledger = self
-        """Its own, for what it drops."""
-
-    def give_back(self, batch: Batch, reason: ReturnReason, now: float) -> None:
-        """See `IReturns`."""
-        self._phases.of(mode_of(batch), PhaseName.OUTGOING_BUFFER).finished += batch.lines
-        self._home.give_back(batch, reason, now)
-
-    def drop(self, copies: int, reason: DropReason) -> None:
-        """See `ILedger`."""
-        mode = Mode.BROADCAST if reason is DropReason.LAGGED else Mode.DIRECT
-        self._phases.of(mode, PhaseName.OUTGOING_BUFFER).finished += copies
-        self._home.ledger.drop(copies, reason)

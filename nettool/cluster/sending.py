@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from nettool.cluster import frames
 from nettool.cluster.frames import Kind as FrameKind
 from nettool.cluster.frames import Lines
-from nettool.cluster.phases import Mode
+from nettool.cluster.phases import Mode, PhaseName, Phases
+from nettool.errors import DropReason, ReturnReason
+from nettool.interfaces import IReturns
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.losses import LossReport
 from nettool.settings import MIB, DeliverySettings, Live, TopicOverflow
@@ -68,6 +70,10 @@ class Sent:
     size: int
     """Bytes of the batch, of which his window was charged."""
     mode: Mode
+    reason: ReturnReason | None
+    """Of lines that go back."""
+    waited: float
+    """Seconds from its routing until it was handed to the transport for the first time."""
     at: float
     """When it was handed to the transport."""
 
@@ -108,3 +114,27 @@ def name_of(batch: Batch) -> bytes:
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
     """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
     return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))
+
+
+class PhasedHome:
+    """Where the backlog gives back: the broker, once the phase is over."""
+
+    def __init__(self, phases: Phases, home: IReturns) -> None:
+        self._phases = phases
+        self._home = home
+        self.ledger = self
+        """Its own, for what it drops."""
+        self.waits = home.waits
+        self.direct, self.topic = home.ledger.direct, home.ledger.topic
+        self.passages = home.ledger.passages
+
+    def give_back(self, batch: Batch, reason: ReturnReason, now: float) -> None:
+        """See `IReturns`."""
+        self._phases.of(mode_of(batch), PhaseName.OUTGOING_BUFFER).finished += batch.lines
+        self._home.give_back(batch, reason, now)
+
+    def drop(self, copies: int, reason: DropReason, size: int) -> None:
+        """See `ILedger`."""
+        mode = Mode.BROADCAST if reason is DropReason.LAGGED else Mode.DIRECT
+        self._phases.of(mode, PhaseName.OUTGOING_BUFFER).finished += copies
+        self._home.ledger.drop(copies, reason, size)

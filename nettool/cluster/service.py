@@ -7,6 +7,7 @@ when they are lost; a factory for connections that come in.  Never: a listener; 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import Any
@@ -25,7 +26,9 @@ from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
 from nettool.cluster.snapshots import LinkSnapshot, snapshot_of
 from nettool.errors import LinkEnd
-from nettool.outbox.queue import OutboxSnapshot
+from nettool.outbox.batch import Kind
+from nettool.outbox.facts import LaneName, OutboxSnapshot, gates_of
+from nettool.outbox.gates import Gate
 from nettool.outbox.turn import Turn
 from nettool.settings import Live
 
@@ -169,6 +172,23 @@ class LinkService(Service):
         name, _, node = address.partition(b"@")
         neighbour = self.linked.neighbours.get(node)
         return None if neighbour is None else neighbour.far(name).snapshot(self._clock.seconds())
+
+    def on_their_way(self) -> dict[Kind, int]:
+        """Copies of texts that are accepted here and not yet there, those on their way back left out, by kind."""
+        here: Counter[Kind] = Counter()
+        for neighbour in self.linked.neighbours.values():
+            here.update(neighbour.queue.on_their_way())
+        return dict(here)
+
+    def gates(self) -> list[tuple[bytes, LaneName, Gate]]:
+        """Where senders may wait because of other nodes: for one receiver there, or for the way to one node."""
+        found: list[tuple[bytes, LaneName, Gate]] = []
+        for neighbour in self.linked.neighbours.values():
+            windows = [(far.name, far.lane) for far in neighbour.closed_windows]
+            found += [(name, LaneName.DIRECT, lane.gate) for name, lane in windows if lane is not None]
+            if neighbour.queue.backlog is not None:
+                found += [(b"@" + neighbour.name, lane, gate) for lane, gate in gates_of(neighbour.queue.backlog)]
+        return found
 
     def ends(self) -> dict[LinkEnd, int]:
         """Why connections to other nodes have ended, or could not be made."""

@@ -13,7 +13,7 @@ from itertools import count
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, NoProtocol
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
 from nettool.embed.pipe import End
@@ -26,6 +26,9 @@ class InsideAddress:
 
     node: str
     number: int = 0
+
+    def __str__(self) -> str:
+        return f"inside:{self.number}"
 
 
 @implementer(IStreamClientEndpoint)
@@ -68,6 +71,12 @@ class InsideEndpoint:
         far.join(server, near)
         fault = far.begin()
         if fault is not None:
-            self._log.failure("a connection in memory could not begin", fault)
+            self._log.failure(
+                "a connection in memory, of {peer}, could not begin",
+                fault,
+                LogLevel.error,
+                event="inside-failed",
+                peer=here,
+            )
         fault = near.begin()
         return succeed(client) if fault is None else fail(fault)

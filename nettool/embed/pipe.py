@@ -25,7 +25,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITransport,
 )
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -264,7 +264,12 @@ class End:
         try:
             call(*arguments)
         except Exception as error:
-            self._log.failure("a protocol failed on a connection in memory")
+            self._log.failure(
+                "a protocol failed on a connection in memory, of {peer}",
+                level=LogLevel.error,
+                event="inside-failed",
+                peer=self._peer,
+            )
             if not self.lost:
                 self._lose(error)
 

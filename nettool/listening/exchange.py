@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.errors import Mistake, SettingError
@@ -36,11 +36,12 @@ class Wanted:
     description: str
     factory: IProtocolFactory
     purpose: str = ""
+    to_the_end: bool = False
 
     def listener(self, reactor: Any) -> Listener:
         """It, not bound yet; a `SettingError` names the option."""
         try:
-            return Listener.of(reactor, self.description, self.factory, self.purpose)
+            return Listener.of(reactor, self.description, self.factory, self.purpose, self.to_the_end)
         except SettingError as error:
             raise SettingError(*(Mistake((self.key,), mistake.text) for mistake in error.mistakes)) from error
 
@@ -131,7 +132,12 @@ class Exchange:
         try:
             now.opening.take_over(old.port)
         except Exception:  # everything was checked: a fault of ours, or the file of a UNIX socket that is gone
-            self._log.failure("the port of {where} could not be taken over whole", where=old.where)
+            self._log.failure(
+                "the port of {where} could not be taken over whole",
+                level=LogLevel.error,
+                event="exchange-failed",
+                where=old.where,
+            )
             return False
         return True
 
@@ -141,7 +147,9 @@ class Exchange:
         return self._leaving + [old for old, _ in self._moved]
 
     def _ended_badly(self, failure: Failure, listener: Listener) -> None:
-        self._log.error("could not close {where}: {error}", where=listener.description, error=failure.value)
+        self._log.error(
+            "could not close {where}: {error}", event="close-failed", where=listener.description, error=failure.value
+        )
 
 
 def _is_for(listener: Listener, want: Wanted) -> bool:

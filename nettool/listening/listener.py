@@ -35,15 +35,21 @@ class Listener(Service):
     _log = Logger()
 
     def __init__(
-        self, description: str, endpoint: IStreamServerEndpoint | None, factory: IProtocolFactory, purpose: str = ""
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint | None,
+        factory: IProtocolFactory,
+        purpose: str = "",
+        to_the_end: bool = False,
     ) -> None:
         """`description` is the endpoint's string, or empty where it was made without one.
 
-        `purpose` says for whom it listens, if not for peers.
+        `purpose` says for whom it listens, if not for peers; `to_the_end`, that it accepts while the node drains.
         """
         self.description = description
         self.factory = factory
         self.purpose = purpose
+        self.to_the_end = to_the_end
         self.opening: Opening | None = None
         """What the endpoint would do, where that can be known before; then that is done instead of asking it."""
         self.digest = b""
@@ -55,12 +61,14 @@ class Listener(Service):
         self._failure: Failure | None = None
 
     @classmethod
-    def of(cls, reactor: Any, description: str, factory: IProtocolFactory, purpose: str = "") -> Listener:
+    def of(
+        cls, reactor: Any, description: str, factory: IProtocolFactory, purpose: str = "", to_the_end: bool = False
+    ) -> Listener:
         """A listener on the endpoint that a string describes; `SettingError` for one that cannot be used."""
         digest = digest_of_files(description)  # before they are read: a change between the two is found next time
         opening = rehearse(reactor, description, factory)
         endpoint = endpoint_of(reactor, description) if opening is None else None
-        listener = cls(description, endpoint, factory, purpose)
+        listener = cls(description, endpoint, factory, purpose, to_the_end)
         listener.opening, listener.digest, listener._reactor = opening, digest, reactor
         return listener
 
@@ -105,7 +113,9 @@ class Listener(Service):
     def _failed_later(self, failure: Failure) -> None:
         self._failure = failure
         if not failure.check(CancelledError):
-            self._log.critical("cannot listen on {where}: {error}", where=self.where, error=failure.value)
+            self._log.critical(
+                "cannot listen on {where}: {error}", event="cannot-listen", where=self.where, error=failure.value
+            )
 
     def bound(self) -> Deferred[None]:
         """Fires when it is bound, and fails with what made that impossible; for endpoints that take their time."""
@@ -157,7 +167,9 @@ class Listener(Service):
         try:
             port.connectionLost(reason)
         except OSError as error:  # the file of a UNIX socket is gone; Twisted would leave all the rest as it is
-            self._log.error("could not close {where} whole: {error}", where=self.description, error=error)
+            self._log.error(
+                "could not close {where} whole: {error}", event="close-failed", where=self.description, error=error
+            )
             lock = getattr(port, "lockFile", None)
             if lock is not None:
                 lock.unlock()
@@ -173,6 +185,8 @@ class Listener(Service):
         if self.port is None:
             return self.description or repr(self._endpoint)
         scheme = self.description.partition(":")[0]
+        if scheme == "systemd":  # which tells how it came to be bound, not what it is
+            scheme = ""
         address: Any = self.port.getHost()
         name = getattr(address, "name", None)
         if name is not None:

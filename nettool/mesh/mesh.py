@@ -148,7 +148,7 @@ class Mesh:
             try:
                 callback(event)
             except Exception:
-                self._log.failure("a subscriber of a mesh failed at {event}", event=event)
+                self._log.failure("a subscriber of a mesh failed at {told}", event="subscriber-failed", told=event)
 
     def _disconnected(self, connection: Connection) -> None:
         id = connection.id

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from nettool.interfaces import IPump
+from nettool.interfaces import IFlushed
 from nettool.mesh.errors import MeshError
 from nettool.settings import CHUNK
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nettool.mesh.turn import MeshTurn
 
 
-@implementer(IPump)
+@implementer(IFlushed)
 class Outgoing:
     """The queue of one connection, and those who wait for room in it.
 
@@ -78,7 +78,7 @@ class Outgoing:
     # What comes in
 
     def wake(self) -> None:
-        """See `IPump`; called before the first payload is appended to an empty queue."""
+        """See `IFlushed`; called before the first payload is appended to an empty queue."""
         if not self._wire.blocked:
             self._turn.wake(self)
 
@@ -155,8 +155,13 @@ class Outgoing:
 
     # What goes out
 
-    def flush(self) -> None:
-        """See `IPump`."""
+    @property
+    def who(self) -> str:
+        """See `IFlushed`: a connection's id is the program's own, and in no log."""
+        return ""
+
+    def flush(self, now: float = 0.0) -> None:
+        """See `IFlushed`; nothing here is measured by the time."""
         wire = self._wire
         while self.queue and not wire.blocked:
             if self.held <= CHUNK:
@@ -170,9 +175,6 @@ class Outgoing:
             calls, self._when_empty = self._when_empty, []
             for call in calls:
                 call()
-
-    def watch(self) -> None:
-        """See `IPump`; nothing here waits for time to pass."""
 
     def _write(self, payloads: list[bytes]) -> None:
         self.sent += len(payloads)

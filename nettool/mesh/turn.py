@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from nettool.interfaces import IPump
+from nettool.interfaces import IFlushed
 from nettool.outbox.turn import Turn
 
 SMALL = 4096
@@ -27,7 +27,7 @@ class MeshTurn(Turn):
         self.clock = clock
         self._within_read = False
 
-    def wake(self, pump: IPump) -> None:
+    def wake(self, pump: IFlushed) -> None:
         """Flush this at the end of the read, or of the turn."""
         self.add(pump)
         if not self._within_read:

@@ -78,6 +78,7 @@ def _parse_secret_file(text: str) -> str:
     fault = fault_of_secret(path)
     if fault:
         raise SettingError(fault)
+    secret_in(path)
     return path
 
 
@@ -113,6 +114,25 @@ def _mistakes_in_files() -> Iterator[None]:
         yield
     except SettingError as error:
         raise SettingError(*map(str, error.mistakes)) from None
+
+
+SHORTEST, LONGEST = 16, 4096
+"""Characters of a secret."""
+
+
+def secret_in(path: str) -> bytes:
+    """The secret that a file holds, without the white space around it; `SettingError` for one that is none."""
+    try:
+        with open(path, "rb") as file:
+            secret = file.read(LONGEST + 1).strip()
+    except OSError as error:
+        raise SettingError(f"expected a file that can be read, not {path!r}: {error.strerror}") from None
+    if not SHORTEST <= len(secret) <= LONGEST or not secret.isascii() or any(not 33 <= byte <= 126 for byte in secret):
+        raise SettingError(
+            f"expected {SHORTEST} to {LONGEST} characters of ASCII without a space in {path}, such as "
+            f"`openssl rand -base64 24 > {path}` makes"
+        )
+    return secret
 
 
 def _readable(path: str) -> int:
@@ -151,10 +171,6 @@ def _parse_own_endpoint(text: str) -> str:
         words = [value for name, value in arguments(text) if name is None]
         if "interface" not in dict(arguments(text)) and len(words) - words.index(kind) <= place:
             text += f":interface={loopback}"
-    return _parse_optional_endpoint(text)
-
-
-def _parse_optional_endpoint(text: str) -> str:
     return _parse_endpoint(text) if text else ""
 
 
@@ -197,7 +213,6 @@ TRUSTED_NODES = Kind("FILE", _parse_trusted_nodes, str, "a file")
 NODES = Kind("NODES", _parse_nodes, str, "NAME=HOST:PORT[,HOST:PORT...], file:PATH or dns:NAME, or several in an array")
 SECRET_FILE = Kind("FILE", _parse_secret_file, str, "a file")
 ENDPOINT = Kind("ENDPOINT", _parse_endpoint, str, "an endpoint such as tcp:6388, or several in an array")
-OPTIONAL_ENDPOINT = Kind("ENDPOINT", _parse_optional_endpoint, str, "an endpoint such as tcp:6390")
 OWN_ENDPOINT = Kind("ENDPOINT", _parse_own_endpoint, str, "an endpoint such as tcp:6022")
 DURATION = Kind("TIME", parse_duration, write_duration, "a time such as 100ms, 10s, 2m or forever")
 SIZE = Kind("SIZE", parse_size, write_size, "a size such as 64KiB, 4MiB or plain bytes", numbers=True)

@@ -215,10 +215,10 @@ TABLE = (
     Option(
         "web",
         "web.listen",
-        kinds.OPTIONAL_ENDPOINT,
-        "Where metrics, health and the status page are served.",
+        kinds.OWN_ENDPOINT,
+        "Where metrics, health and the status page are served; on the loopback interface, unless it names one.",
         _LISTENERS,
-        example="tcp:6390:interface=127.0.0.1",
+        example="tcp:6390",
     ),
     Option(
         "web-token",

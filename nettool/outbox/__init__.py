@@ -4,10 +4,12 @@ outbox: what one connection still has to be sent.
 In: batches, at any time, from anyone.  Out: chunks for a transport that takes them, senders made to wait where it does
 not, and every batch that will not be sent handed back.  Never: a decision about who gets a line; a silent loss.
 
-`batch` what is passed from room to room · `queue` the outbox of a connection · `backlog` what waits in it while its
-transport takes nothing: two kinds of lines, each with its bound, patience and episode · `losses` lines that tell
-what was lost · `gates` senders that wait · `pump` the producer that empties it into a transport, by a `sink` · `turn`
-when it does.  All but the last three are pure; they serve the mesh, too.
+`batch` what is passed from room to room · `queue` the outbox of a connection · `part` a batch larger than a chunk, on
+its way · `backlog` what waits in an outbox while its transport takes nothing · `lane` one of its two kinds of lines,
+each with its bound, patience and episode · `losses` lines that tell what was lost · `gates` senders that wait ·
+`passage` what has passed through, and how long it took · `facts` what an operator is told · `pump` the producer that
+empties an outbox into a transport, by a `sink` · `turn` when it does.  All but the last three are pure; they serve the
+mesh, too.
 
 Who may be made to wait, and what must never happen:
 

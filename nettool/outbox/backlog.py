@@ -16,9 +16,11 @@ from math import inf
 
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
-from nettool.outbox.batch import CHARGE, Batch, Kind, tell_apart
+from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.outbox.gates import Gate
+from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport, LostReturns
+from nettool.outbox.passage import taken_apart
 from nettool.settings import CHUNK, RETURNS_FACTOR, HasDelivery, TopicOverflow
 from nettool.wire.lines import count
 
@@ -29,32 +31,6 @@ MERGED_WITHIN = 1.0
 """Seconds within which they came: what waits for a node that is away is given back by its age."""
 MARKED = 1024
 """Topics that `error lagged` lines in one backlog may name apart from their newest place, so that marks stay small."""
-
-
-class Lane:
-    """One kind of lines, with its bound, its patience and its episode.
-
-    Invariant: `held` is the data and charges of what is in it; `full_since` is set exactly during an episode.
-    """
-
-    __slots__ = ("full_since", "gate", "held", "spent")
-
-    def __init__(self) -> None:
-        self.held = 0
-        self.gate = Gate()
-        self.full_since: float | None = None
-        self.spent = False
-        """Patience is over, and the episode is not."""
-
-    def expires(self, patience: float) -> float:
-        """When its senders are to be read again, whatever happens; infinity if that is not foreseen."""
-        return inf if self.full_since is None or self.spent else self.full_since + patience
-
-    def end_episode(self) -> None:
-        """The transport has made room."""
-        self.full_since = None
-        self.spent = False
-        self.gate.open()
 
 
 class Backlog:
@@ -72,6 +48,7 @@ class Backlog:
         "_part",
         "_topics",
         "direct",
+        "lagged",
         "own_gate",
         "too_slow",
         "topic",
@@ -81,10 +58,12 @@ class Backlog:
         self._owner = owner
         self._live = live
         self._home = home
-        self.direct = Lane()
-        self.topic = Lane()
-        self.own_gate = Gate()
+        self.direct = Lane(home.waits.direct)
+        self.topic = Lane(home.waits.topic)
+        self.own_gate = Gate(home.waits.own)
         """Shut for the owner when its own answers fill the lane to names; nobody's patience limits that."""
+        self.lagged = 0
+        """Topic lines that were dropped for newer ones."""
         self.too_slow = False
         """The hearer took a topic too slowly, and `topic-overflow` says that it is to be disconnected."""
         self._directs: deque[Batch] = deque()
@@ -107,7 +86,7 @@ class Backlog:
         """Keep a batch, give it back, or drop something for it, as the lane's state demands."""
         match batch.kind:
             case Kind.MIXED:
-                for part in tell_apart(batch):
+                for part in taken_apart(batch, self._home.ledger.passages):
                     self.put(part)
             case Kind.TOPIC | Kind.NOTICE:
                 self._put_topic(batch)
@@ -138,15 +117,15 @@ class Backlog:
         if kept:
             data = batch.data[:end]
             self._put_direct(Batch(batch.kind, batch.sender, batch.address, data, kept, batch.at, None, batch.reason))
-        self._lose_returns(batch.lines - kept, batch.at)
+        self._lose_returns(batch.lines - kept, len(batch.data) - end, batch.at)
 
-    def _lose_returns(self, lines: int, now: float) -> None:
-        self._home.ledger.drop(lines, DropReason.RETURN_OVERFLOW)
+    def _lose_returns(self, lines: int, size: int, now: float) -> None:
+        self._home.ledger.drop(lines, DropReason.RETURN_OVERFLOW, size)
         if self._lost_returns is None:
             self._lost_returns = LostReturns(self._owner, self._directs_put, now)
             self._directs.append(self._lost_returns)
             self._directs_put += 1
-            self.direct.held += CHARGE
+            self.direct.keep(self._lost_returns)
             self._make_wait(self.direct, self._lost_returns)
         self._lost_returns.count({b"": lines})
 
@@ -156,11 +135,11 @@ class Backlog:
             merged = _merge(self._directs[-1], batch)
         if merged:
             self._directs[-1] = merged
+            lane.add(batch)
         else:
             self._directs.append(batch)
             self._directs_put += 1
-            lane.held += CHARGE
-        lane.held += len(batch.data)
+            lane.keep(batch)
         self._make_wait(lane, batch)
 
     def _topic_came_last(self) -> bool:
@@ -178,11 +157,11 @@ class Backlog:
             merged = _merge(self._topics[-1], batch)
         if merged:
             self._topics[-1] = merged
+            lane.add(batch)
         else:
             self._topics.append(batch)
             self._after.append(after)
-            lane.held += CHARGE
-        lane.held += len(batch.data)
+            lane.keep(batch)
         self._make_wait(lane, batch)
         if lane.spent:
             self._drop_oldest()
@@ -191,10 +170,10 @@ class Backlog:
         """Nobody can be made to wait for a notice, so it is not patience that bounds them: they are lost at the end."""
         last = self._topics[-1] if self._topics else None
         if not isinstance(last, LossReport) or last.after != after:
-            last = LossReport(self._owner, after)
+            last = LossReport(self._owner, after, batch.at)
             self._topics.append(last)
             self._after.append(after)
-            self.topic.held += CHARGE
+            self.topic.keep(last)
         last.count(batch.by_topic())
 
     def _make_wait(self, lane: Lane, batch: Batch) -> None:
@@ -204,6 +183,7 @@ class Backlog:
             if not bound or lane.held < bound:
                 return
             lane.full_since = batch.at
+            lane.wait.filled += 1
             on_its_way = [self._part] if self._part is not None and self._lane_of(self._part) is lane else []
             for filler in on_its_way + self._batches(lane):
                 self._shut(lane, filler, batch.at)
@@ -232,15 +212,15 @@ class Backlog:
         for lane, patience in ((self.direct, delivery.direct_patience), (self.topic, delivery.topic_patience)):
             if lane.expires(patience) <= now:
                 lane.spent = True
-                lane.gate.open()
+                lane.gate.open(now)
                 if lane is self.topic:
                     self._drop_oldest()
 
-    def lose_patience(self) -> None:
+    def lose_patience(self, now: float) -> None:
         """Topic lines are waited for no longer: they come from where nobody can be made to wait."""
         if self.topic.full_since is not None and not self.topic.spent:
             self.topic.spent = True
-            self.topic.gate.open()
+            self.topic.gate.open(now)
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -250,8 +230,11 @@ class Backlog:
             return
         while 0 < delivery.outbox_bytes < self.topic.held and self._topics:
             batch, after = self._topics.popleft(), self._after.popleft()
-            self.topic.held -= _cost(batch)
-            self._home.ledger.drop(batch.lines, DropReason.LAGGED)
+            self.topic.leave(batch, _charged(batch))
+            self._home.ledger.drop(batch.lines, DropReason.LAGGED, len(batch.data))
+            if batch.kind is Kind.TOPIC:
+                self._home.ledger.topic.given_up += batch.lines
+            self.lagged += batch.lines
             self._mark_at(after).count(batch.by_topic())
 
     def _mark_at(self, after: int) -> LossReport:
@@ -287,10 +270,10 @@ class Backlog:
                 self._after.popleft()
             if batch is self._lost_returns:
                 self._lost_returns = None
+            lane.leave(batch, _charged(batch))
             if len(batch.data) > CHUNK:
                 self._part = batch
-            else:
-                lane.held -= _cost(batch)
+                lane.held += CHARGE + len(batch.data)
         return taken
 
     def part_went(self, size: int, done: bool) -> None:
@@ -309,14 +292,14 @@ class Backlog:
             return self._topics
         return self._directs or None
 
-    def made_room(self) -> None:
+    def made_room(self, now: float) -> None:
         """The transport took something: end the episodes of lanes that are under their low-water mark."""
         low_water = self._live.delivery.low_water
         for lane in (self.direct, self.topic):
             if lane.full_since is not None and (lane.held < low_water or not low_water):
-                lane.end_episode()
+                lane.end_episode(now)
                 if lane is self.direct:
-                    self.own_gate.open()
+                    self.own_gate.open(now)
 
     @property
     def oldest_since(self) -> tuple[float, float]:
@@ -330,17 +313,17 @@ class Backlog:
         batch = (self._topics if lane is self.topic else self._directs).popleft()
         if batch is self._lost_returns:
             self._lost_returns = None
-        lane.held -= _cost(batch)
+        lane.leave(batch, _charged(batch))
         return batch
 
-    def close(self) -> None:
+    def close(self, now: float) -> None:
         """Forget everything; every sender that waits goes on."""
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
         self._part = None
-        self.direct.end_episode()
-        self.topic.end_episode()
-        self.own_gate.open()
+        self.direct.end_episode(now)
+        self.topic.end_episode(now)
+        self.own_gate.open(now)
 
     # What an operator sees
 
@@ -348,6 +331,11 @@ class Backlog:
     def holds_anybody(self) -> bool:
         """Whether a sender, or the owner, waits for it."""
         return bool(self.direct.gate.waiting or self.topic.gate.waiting or self.own_gate.waiting)
+
+    @property
+    def oldest_at(self) -> float:
+        """When the oldest of what is in it came; infinity if there is nothing."""
+        return min(self.oldest_since)
 
     @property
     def full_since(self) -> float:
@@ -395,6 +383,6 @@ def _merge(last: Batch, batch: Batch) -> Batch | None:
     return Batch(last.kind, last.sender, last.address, data, last.lines + batch.lines, last.at, counts, last.reason)
 
 
-def _cost(batch: Batch) -> int:
-    """Bytes that a batch takes of its lane's bound; a `LossReport` is charged alone, since its data comes late."""
-    return CHARGE if isinstance(batch, LossReport) else CHARGE + len(batch.data)
+def _charged(batch: Batch) -> int:
+    """Bytes of its data that a batch takes of its lane's bound; none of a `LossReport`, whose data comes late."""
+    return 0 if isinstance(batch, LossReport) else len(batch.data)

@@ -10,7 +10,7 @@ about.  So before a connection is given up one more write is tried.  What else i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isinf
 from typing import Any, Protocol
@@ -20,8 +20,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.errors import ReturnReason
-from nettool.interfaces import IPump
+from nettool.interfaces import IPump, ISender
 from nettool.outbox.backlog import Backlog
+from nettool.outbox.batch import Batch
+from nettool.outbox.part import HandedPart
+from nettool.outbox.passage import Transfer
+from nettool.outbox.queue import Chunk
 from nettool.outbox.sink import Sink
 from nettool.outbox.turn import Turn
 from nettool.settings import LONG_LINES_READ, READ, Live
@@ -39,6 +43,19 @@ class Pumped(Protocol):
     pump: IPump | None
     blocked: bool
     closed: ReturnReason | None
+    handed: Sequence[Batch | HandedPart]
+
+    @property
+    def owner(self) -> ISender:
+        """Whose it is."""
+
+    @property
+    def ready(self) -> Sequence[object]:
+        """What there is to take, if anything."""
+
+    @property
+    def part(self) -> object:
+        """What was taken in part, if anything."""
 
     @property
     def backlog(self) -> Backlog | None:
@@ -52,7 +69,10 @@ class Pumped(Protocol):
     def full(self) -> bool:
         """See `Outbox`."""
 
-    def take(self) -> bytes | bytearray | memoryview | None:
+    def take(self, now: float) -> Chunk | None:
+        """See `Outbox`."""
+
+    def begin_transfer(self, size: int, now: float) -> Transfer:
         """See `Outbox`."""
 
     def block(self) -> None:
@@ -61,7 +81,7 @@ class Pumped(Protocol):
     def unblock(self) -> None:
         """See `Outbox`."""
 
-    def made_room(self) -> None:
+    def made_room(self, now: float) -> None:
         """See `Outbox`."""
 
 
@@ -83,6 +103,7 @@ class Pump:
         "_moved_at",
         "_sink",
         "_timer",
+        "_transfer",
         "_turn",
         "_waiting",
         "half_closes",
@@ -121,6 +142,7 @@ class Pump:
         self._moved_at = 0.0
         self._closing_since = 0.0
         self._timer: IDelayedCall | None = None
+        self._transfer: Transfer | None = None
         outbox.pump = self
 
     def start(self, transport: ITransport) -> None:
@@ -130,7 +152,7 @@ class Pump:
         self._moved_at = self._clock.seconds()
         sink.register(self)
         self.outbox.unblock()
-        self.flush()
+        self.flush(self._moved_at)
 
     def was_full(self, data: bytes) -> None:
         """A read took all that it was let: the next ones are as large as suits such lines."""
@@ -151,31 +173,45 @@ class Pump:
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
-        self._moved_at = self._clock.seconds()
+        self._moved_at = now = self._clock.seconds()
+        if self._transfer is not None:
+            transfer, self._transfer = self._transfer, None
+            transfer.taken(now)
         if self._sink is None or self._failed or self.outbox.closed is not None:
             return
         self.outbox.unblock()
-        self.flush()
-        self.outbox.made_room()
+        self.flush(now)
+        self.outbox.made_room(now)
 
     def stopProducing(self) -> None:
         """The transport is gone; its protocol hears of it by `connectionLost`."""
 
     # The outbox's side
 
+    @property
+    def who(self) -> str:
+        """See `IPump`."""
+        return self.outbox.owner.name.decode("utf-8", "replace")
+
     def wake(self) -> None:
         """See `IPump`."""
         self._turn.add(self)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """See `IPump`.  A fault here is this connection's, never that of whoever sent to it."""
-        outbox = self.outbox
+        outbox, chunk = self.outbox, None
         try:
             while not outbox.blocked:
-                chunk = outbox.take()
+                chunk = outbox.take(now)
                 if chunk is None:
                     break
                 self._sink.write(chunk)
+                if not outbox.ready and outbox.backlog is None and outbox.part is None:
+                    break
+            if chunk is not None:
+                if outbox.blocked:
+                    self._begin_transfer(len(chunk), now)
+                outbox.handed = ()
         except Exception:
             self._fail()
         if self._waiting is not None and not outbox.blocked:
@@ -185,6 +221,16 @@ class Pump:
                     call()
                 except Exception:
                     self._fail()
+
+    def _begin_transfer(self, size: int, now: float) -> None:
+        """The transport has not taken the last chunk yet, and will say so when it has."""
+        if self._transfer is None:  # else it has resumed us within our own write, and was handed more
+            self._transfer = self.outbox.begin_transfer(size, now)
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """What the transport was handed and has not taken yet, as far as it tells."""
+        return self._transfer
 
     def _fail(self) -> None:
         """End the connection in the next turn: what was half written must not be followed by anything."""
@@ -217,6 +263,10 @@ class Pump:
         backlog = self.outbox.backlog
         patience = inf if backlog is None else backlog.deadline()
         return min(patience, self._stalls_at())
+
+    def stalls_at(self) -> float:
+        """See `IPump`."""
+        return self._stalls_at()
 
     def _stalls_at(self) -> float:
         """When it has taken nothing for too long, counted from when that began to matter."""
@@ -276,6 +326,9 @@ class Pump:
             self._timer.cancel()
         self._timer = None
         self._waiting = None
+        if self._transfer is not None:
+            self._transfer.lost()
+            self._transfer = None
         if not self.outbox.blocked:
             self.outbox.block()
         sink, self._sink = self._sink, None

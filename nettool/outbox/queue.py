@@ -10,35 +10,25 @@ When it does not, what is left becomes a `Backlog`, which has the bounds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from math import inf
 
 from nettool.errors import ReturnReason
 from nettool.interfaces import IPump, IReturns, ISender
+from nettool.outbox import facts
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch, Kind
+from nettool.outbox.facts import OutboxSnapshot
+from nettool.outbox.part import HandedPart, Part
+from nettool.outbox.passage import Transfer
 from nettool.settings import CHUNK, Live
-from nettool.wire.lines import count
 
-_MIXED = Kind.MIXED.value  # looked up in its class it would cost 50 ns a batch
+Chunk = bytes | bytearray | memoryview
+"""What is handed to a transport at a time."""
 
-
-@dataclass(frozen=True, slots=True)
-class OutboxSnapshot:
-    """What is queued for one peer at one moment, who fills it, and who waits because of it."""
-
-    lines: int
-    """Texts; answers and notices are not counted here."""
-    held_bytes: int
-    """Data, and a charge for each batch."""
-    oldest: float
-    """Age of the oldest batch, in seconds; 0 if there is none."""
-    fillers: dict[bytes, int]
-    """Bytes by the name of their sender."""
-    waiting: dict[bytes, float]
-    """For how many seconds each sender has not been read because of this outbox."""
-    full_for: float
-    """Seconds since a lane became full; 0 if none is."""
+# Looked up in their class they would cost 50 ns a batch.
+_DIRECT, _TOPIC, _MIXED = Kind.DIRECT, Kind.TOPIC, Kind.MIXED.value
 
 
 class Outbox:
@@ -48,19 +38,44 @@ class Outbox:
     takes nothing now, and only then is there a backlog; once `closed`, nothing is in it, and nothing stays in it.
     """
 
-    __slots__ = ("_home", "_live", "_part", "_ready_bytes", "backlog", "blocked", "closed", "owner", "pump", "ready")
+    __slots__ = (
+        "_home",
+        "_lagged",
+        "_ledger",
+        "_live",
+        "_onlookers",
+        "_ready_bytes",
+        "backlog",
+        "blocked",
+        "closed",
+        "handed",
+        "left",
+        "owner",
+        "part",
+        "pump",
+        "ready",
+    )
+
+    _onlookers: tuple[Callable[[Chunk], None], ...]
+    """Only there where somebody looks on."""
 
     def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
         self.owner = owner
         self._live = live
         self._home = home
+        self._ledger = home.ledger
         self.pump: IPump | None = None
         self.ready: list[Batch] = []
         self._ready_bytes = 0
         self.backlog: Backlog | None = None
-        self._part: _Part | None = None
+        self.part: Part | None = None
         self.blocked = True  # until there is a transport
         self.closed: ReturnReason | None = None
+        self.left = (0, 0)
+        """Texts that were in it when it was closed: to its name, which go back to their senders, and all others."""
+        self._lagged = 0
+        self.handed: Sequence[Batch | HandedPart] = ()
+        """What the last chunk was made of: for the pump, which sees that it is not kept alive here."""
 
     # What comes in
 
@@ -69,15 +84,14 @@ class Outbox:
         if self.blocked:
             self._put_back(batch)
             return
-        ready = self.ready
+        ready, pump = self.ready, self.pump
+        assert pump is not None
         if not ready:
-            assert self.pump is not None
-            self.pump.wake()
+            pump.wake()
         ready.append(batch)
         size = self._ready_bytes = self._ready_bytes + len(batch.data)
         if size >= CHUNK:
-            assert self.pump is not None
-            self.pump.flush()
+            pump.flush(batch.at)
 
     def _put_back(self, batch: Batch) -> None:
         if self.closed is not None:
@@ -99,9 +113,9 @@ class Outbox:
         """The transport takes nothing now."""
         self.blocked = True
         ready, self.ready, self._ready_bytes = self.ready, [], 0
-        if self._part is not None and self.closed is None:
+        if self.part is not None and self.closed is None:
             backlog = self._open_backlog()
-            backlog.adopt(self._part.batch, self._part.left)
+            backlog.adopt(self.part.batch, self.part.left)
             if self.pump is not None and backlog.full:
                 self.pump.watch()
         for batch in ready:
@@ -111,36 +125,99 @@ class Outbox:
         """The transport takes data again; whoever calls this calls `take` until it is empty or blocked."""
         self.blocked = False
 
-    def take(self) -> bytes | bytearray | memoryview | None:
+    def take(self, now: float) -> Chunk | None:
         """The next chunk, which counts as handed over; nothing if there is nothing."""
-        if self._part is not None:
-            return self._next_part(self._part)
+        if self.backlog is not None or self.part is not None or self._ready_bytes > CHUNK:
+            return self._take_some(now)
+        batches = self.ready
+        if not batches:
+            return None
+        self.ready, self._ready_bytes = [], 0
+        if len(batches) > 1:
+            return self._together(batches, now)
+        # One small batch is most of the traffic where lines come one by one: it is counted here, without a call.
+        self.handed = batches
+        batch = batches[0]
+        kind, data = batch.kind, batch.data
+        if kind is _DIRECT:
+            passage = self._ledger.direct
+        elif kind is _TOPIC:
+            passage = self._ledger.topic
+        else:
+            self._count_each(batches, now)
+            return data
+        lines = batch.lines
+        passage.delivered += lines
+        passage.bytes += len(data)
+        waited = now - batch.at
+        if waited > 0.0:  # 0 where a read is written at once; less than that if a clock was set back
+            passage.seconds += lines * waited
+        return data
+
+    def _together(self, batches: list[Batch], now: float) -> bytes:
+        """All batches of one turn as one chunk; how long they waited is estimated, to pay for it once a chunk."""
+        self.handed = batches
+        data = b"".join([batch.data for batch in batches])
+        kind, delivered = batches[0].kind, 0
+        for batch in batches:
+            if batch.kind is not kind:
+                break
+            delivered += batch.lines
+        else:
+            if kind <= _MIXED:
+                passage = self._ledger.passages[kind]
+                passage.delivered += delivered
+                passage.bytes += len(data)
+                middle = (batches[0].at + batches[-1].at) / 2
+                passage.seconds += delivered * max(now - middle, 0.0)
+                return data
+        self._count_each(batches, now)
+        return data
+
+    def _take_some(self, now: float) -> Chunk:
+        """A chunk where there is more than one, or something waits."""
+        if self.part is not None:
+            return self._next_part(self.part, now)
+        from_backlog = self.backlog is not None
         if self.backlog is not None:
             batches = self.backlog.take()
-            self._look_whether_empty()
-        elif self.ready:
-            batches = self._take_ready()
+            self._look_whether_empty(now)
         else:
-            return None
-        if len(batches) > 1:
-            self._count(batches)
-            return b"".join([batch.data for batch in batches])
+            batches = self._first_ready()
         if len(batches[0].data) > CHUNK:
-            self._part = _Part(batches[0])
-            return self._next_part(self._part)
-        self._count(batches)
-        return batches[0].data
+            self.part = Part(batches[0])
+            return self._next_part(self.part, now)
+        if not from_backlog:
+            return self._together(batches, now)
+        self.handed = batches
+        self._count_each(batches, now)
+        return b"".join([batch.data for batch in batches])
 
-    def made_room(self) -> None:
+    def _count_each(self, batches: list[Batch], now: float) -> None:
+        """These have been handed over, and are of any kinds."""
+        for batch in batches:
+            if batch.kind <= _MIXED:
+                self._count(batch, batch.lines, len(batch.data), now)
+            elif batch.reason is not None:
+                self._ledger.give_back(batch.lines, batch.reason, len(batch.data))
+
+    def _count(self, batch: Batch, lines: int, size: int, now: float) -> None:
+        passage = self._ledger.passages[batch.kind]
+        passage.delivered += lines
+        passage.bytes += size
+        passage.seconds += lines * max(now - batch.at, 0.0)
+
+    def begin_transfer(self, size: int, now: float) -> Transfer:
+        """The last chunk, of so many bytes, was not taken at once."""
+        return Transfer(size, self.handed, self._ledger.passages, now)
+
+    def made_room(self, now: float) -> None:
         """The transport took what it was handed: senders that waited for this go on."""
         if self.backlog is not None:
-            self.backlog.made_room()
+            self.backlog.made_room(now)
 
-    def _take_ready(self) -> list[Batch]:
+    def _first_ready(self) -> list[Batch]:
         ready, size, taken = self.ready, 0, 0
-        if self._ready_bytes <= CHUNK:
-            self.ready, self._ready_bytes = [], 0
-            return ready
         for batch in ready:
             size += len(batch.data)
             if size > CHUNK and taken:
@@ -151,43 +228,35 @@ class Outbox:
         self._ready_bytes -= size
         return batches
 
-    def _next_part(self, part: _Part) -> memoryview:
+    def _next_part(self, part: Part, now: float) -> memoryview:
         chunk, lines = part.next()
+        batch = part.batch
+        self.handed = ()
         if part.done:
-            self._part = None
+            self.part = None
         if self.backlog is not None:
             self.backlog.part_went(len(chunk), part.done)
-            self._look_whether_empty()
-        batch = part.batch
+            self._look_whether_empty(now)
         if batch.kind <= _MIXED:
-            self._home.ledger.deliver(lines)
+            self.handed = (HandedPart(batch.kind, lines, chunk),)
+            self._count(batch, lines, len(chunk), now)
         elif batch.reason is not None:
-            self._home.ledger.give_back(lines, batch.reason)
+            self._ledger.give_back(lines, batch.reason, len(chunk))
         return chunk
 
-    def _look_whether_empty(self) -> None:
+    def _look_whether_empty(self, now: float) -> None:
         if self.backlog is not None and not self.backlog:
-            self.backlog.made_room()
+            self.backlog.made_room(now)
             assert not self.backlog.holds_anybody, "who waits for an empty outbox waits for ever"
+            self._lagged += self.backlog.lagged
             self.backlog = None
-
-    def _count(self, batches: list[Batch]) -> None:
-        """These have been handed over."""
-        texts = 0
-        for batch in batches:
-            if batch.kind <= _MIXED:
-                texts += batch.lines
-            elif batch.reason is not None:
-                self._home.ledger.give_back(batch.lines, batch.reason)
-        if texts:
-            self._home.ledger.deliver(texts)
 
     # Its end
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing left to hand over."""
-        return not self.ready and self.backlog is None and self._part is None
+        return not self.ready and self.backlog is None and self.part is None
 
     def seal(self, reason: ReturnReason) -> None:
         """Nothing comes in or goes out any more; `close` follows, which gives back what is in it."""
@@ -198,11 +267,32 @@ class Outbox:
         left = self.batches()
         backlog = self.backlog
         self.seal(reason)
-        self.ready, self._ready_bytes, self.backlog, self._part = [], 0, None, None
+        self.ready, self._ready_bytes, self.backlog, self.part = [], 0, None, None
         if backlog is not None:
-            backlog.close()
+            self._lagged += backlog.lagged
+            backlog.close(now)
+        if left:
+            direct = sum(batch.lines for batch in left if batch.kind is Kind.DIRECT)
+            self.left = (direct, sum(batch.lines for batch in left) - direct)
         for batch in left:
             self._home.give_back(batch, reason, now)
+
+    # Who looks on
+
+    def add_onlooker(self, see: Callable[[Chunk], None]) -> None:
+        """Show each chunk that is taken from now on to somebody else too, who must not raise, nor keep a `memoryview`.
+
+        It costs nothing where nobody looks on: an outbox that is looked at is of another class meanwhile.
+        """
+        self._onlookers = (*self._onlookers, see) if isinstance(self, _Watched) else (see,)
+        self.__class__ = _Watched
+
+    def remove_onlooker(self, see: Callable[[Chunk], None]) -> None:
+        """Show it nothing any more, whether it was shown anything or not."""
+        if type(self) is _Watched:
+            self._onlookers = tuple(other for other in self._onlookers if other != see)
+            if not self._onlookers:
+                self.__class__ = Outbox  # type: ignore[assignment]
 
     # What others may ask
 
@@ -221,81 +311,88 @@ class Outbox:
         """Whether senders wait for it, or its patience with them is over."""
         return self.full_since < inf
 
+    @property
+    def lagged(self) -> int:
+        """Topic lines that it has lost until now because it read too slowly."""
+        return self._lagged + (0 if self.backlog is None else self.backlog.lagged)
+
     def batches(self) -> list[Batch]:
         """Everything in it, by walking it; a batch that is partly sent counts from its first unfinished line."""
-        part = [] if self._part is None else [self._part.rest()]
+        part = [] if self.part is None else [self.part.rest()]
         return part + self.ready + ([] if self.backlog is None else self.backlog.batches())
 
     def queued(self) -> int:
-        """Copies of texts that are in it."""
-        return sum(batch.lines for batch in self.batches())
+        """Copies of texts that are in it, those that are given back to its owner included."""
+        if self.idle:
+            return 0
+        lines = sum([batch.lines for batch in self.ready])
+        if self.part is not None:
+            lines += self.part.lines
+        if self.backlog is not None:
+            lines += self.backlog.direct.lines + self.backlog.topic.lines
+        return lines
+
+    def held(self) -> int:
+        """Bytes in it, with a charge for each batch: what the bounds count."""
+        if self.idle:
+            return 0
+        if self.backlog is not None:
+            return self.backlog.direct.held + self.backlog.topic.held
+        part = 0 if self.part is None else CHARGE + self.part.left
+        return part + sum([CHARGE + len(batch.data) for batch in self.ready])
+
+    def on_their_way(self) -> dict[Kind, int]:
+        """Copies of texts that are in it and not given back, by kind."""
+        here: dict[Kind, int] = Counter()
+        for batch in self.ready if self.part is None else [*self.ready, self.part.rest()]:
+            if batch.kind <= _MIXED:
+                here[batch.kind] += batch.lines
+        if self.backlog is not None:
+            here[Kind.DIRECT] += self.backlog.direct.lines - self.backlog.direct.returned
+            here[Kind.TOPIC] += self.backlog.topic.lines
+        return here
+
+    def oldest(self, now: float) -> float:
+        """Age in seconds of the oldest batch in it; 0 if there is none."""
+        at = self.ready[0].at if self.ready else now
+        if self.part is not None:
+            at = min(at, self.part.batch.at)
+        if self.backlog is not None:
+            at = min(at, self.backlog.oldest_at)
+        return max(now - at, 0.0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to see: its transport takes data, and nothing is on its way to it."""
+        return not self.blocked and not self.ready and self.part is None
 
     def snapshot(self, now: float) -> OutboxSnapshot:
-        """See `OutboxSnapshot`; costs time in proportion to what is queued."""
-        batches = self.batches()
-        fillers: dict[bytes, int] = {}
-        for batch in batches:
-            if batch.sender is not None and batch.data:
-                fillers[batch.sender.name] = fillers.get(batch.sender.name, 0) + len(batch.data)
-        gates = []
-        if self.backlog is not None:
-            gates = [self.backlog.direct.gate, self.backlog.topic.gate, self.backlog.own_gate]
+        """See `OutboxSnapshot`; costs time in proportion to what is queued, and next to none if nothing is."""
+        if self.empty:
+            return facts.EMPTY
+        batches, backlog, delivery = self.batches(), self.backlog, self._live.delivery
         return OutboxSnapshot(
             lines=sum(batch.lines for batch in batches),
-            held_bytes=sum(CHARGE + len(batch.data) for batch in batches),
-            oldest=max((now - batch.at for batch in batches if batch.at), default=0.0),
-            fillers=fillers,
-            waiting={sender.name: now - then for gate in gates for sender, then in gate.waiting.items()},
-            full_for=max(now - self.full_since, 0.0),
+            held_bytes=facts.held_by(batches),
+            oldest=facts.oldest_in(batches, now),
+            fillers=facts.fillers_of(batches),
+            waiting=() if backlog is None else facts.waiting_at(backlog, now),
+            full_for=facts.full_for(self.full_since, now),
+            lanes=()
+            if backlog is None
+            else facts.lanes_of(backlog, delivery.direct_patience, delivery.topic_patience, now),
         )
 
 
-class _Part:
-    """A batch larger than a chunk, on its way.
+class _Watched(Outbox):
+    """An outbox at which somebody looks on."""
 
-    Invariant: all before `position` was handed over; `lines` are the ends of lines behind it.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_position", "batch", "lines")
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self._position = 0
-        self.lines = batch.lines
-
-    @property
-    def done(self) -> bool:
-        return self._position == len(self.batch.data)
-
-    @property
-    def left(self) -> int:
-        """Bytes that have not been handed over."""
-        return len(self.batch.data) - self._position
-
-    def next(self) -> tuple[memoryview, int]:
-        """The next chunk, and how many lines it completes."""
-        data, start = self.batch.data, self._position
-        end = min(start + CHUNK, len(data))
-        self._position = end
-        before = self.lines
-        if end == len(data):
-            self.lines = 0
-        elif before:  # counting the shorter side: the longer one costs as much as everything else here
-            left = len(data) - end
-            self.lines = count(bytes(data[end:])) if left < CHUNK else before - count(bytes(data[start:end]))
-        return memoryview(data)[start:end], before - self.lines
-
-    def rest(self) -> Batch:
-        """What is left of it, from the beginning of the first unfinished line on."""
-        batch = self.batch
-        start = batch.data.rfind(b"\n", 0, self._position) + 1
-        return Batch(
-            batch.kind,
-            batch.sender,
-            batch.address,
-            batch.data[start:],
-            self.lines,
-            batch.at,
-            None,
-            batch.reason,
-        )
+    def take(self, now: float) -> Chunk | None:
+        """See `Outbox.take`."""
+        chunk = super().take(now)
+        if chunk is not None:
+            for see in self._onlookers:
+                see(chunk)
+        return chunk

@@ -14,7 +14,7 @@ from math import inf
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from nettool.interfaces import IPump
+from nettool.interfaces import IFlushed
 
 BUDGET = 0.02
 """Seconds that calls which were put off may take of a turn; the rest of them have theirs after the next reads.
@@ -36,12 +36,12 @@ class Turn:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._pumps: list[IPump] = []
+        self._pumps: list[IFlushed] = []
         self._calls: list[Callable[[], None]] = []
         self._scheduled = False
         self._last_read = -inf
 
-    def add(self, pump: IPump) -> None:
+    def add(self, pump: IFlushed) -> None:
         """Flush this pump at the end of the turn, or with `run`."""
         self._pumps.append(pump)
 
@@ -65,19 +65,25 @@ class Turn:
         since, self._last_read = now - self._last_read, now
         return since > CLOSE and not self._scheduled
 
-    def run(self) -> None:
-        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it."""
+    def run(self, now: float | None = None) -> None:
+        """Flush every pump that has something, now.  One connection's fault is its own: others wait behind it.
+
+        Whoever has just read the clock gives the time: up to it, what is flushed is counted as having waited.
+        """
+        if now is None and self._pumps:
+            now = self._clock.seconds()
         while self._pumps:
+            assert now is not None
             pumps, self._pumps = self._pumps, []
             for pump in pumps:
                 try:
-                    pump.flush()
+                    pump.flush(now)
                 except Exception:
-                    self._log.failure("a call at the end of a flush failed")
+                    self._log.failure("the flush for {name!r} failed", event="flush-failed", name=pump.who)
 
-    def end_round(self) -> bool:
+    def end_round(self, now: float) -> bool:
         """Flush what a round of reads has brought; whether nothing is put off until the reactor's own turn ends."""
-        self.run()
+        self.run(now)
         return not self._scheduled
 
     def _end(self) -> None:
@@ -91,10 +97,12 @@ class Turn:
         calls, self._calls = deque(self._calls), []
         began = self._clock.seconds()
         while calls and self._clock.seconds() - began < BUDGET:
+            call = calls.popleft()
             try:
-                calls.popleft()()
+                call()
             except Exception:
-                self._log.failure("a call at the end of a turn failed")
+                name = getattr(call, "__qualname__", type(call).__name__)
+                self._log.failure("a call at the end of a turn failed: {call}", event="turn-failed", call=name)
         if calls:
             self._calls = [*calls, *self._calls]
             self.schedule()

@@ -7,7 +7,10 @@ Never: a connection that it does not know of.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from heapq import merge
 from math import inf, isinf
 from typing import Any
 
@@ -24,6 +27,27 @@ from nettool.peers.protocol import PeerProtocol
 from nettool.peers.ready import ReadySockets
 from nettool.peers.session import Phase
 from nettool.settings import SHUTDOWN_RETURNS, Live, Settings
+
+REMEMBERED = 1000
+"""Connections that are remembered when they have closed; as many again that never had a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedConnection:
+    """A connection that was, and why it is no more."""
+
+    name: bytes
+    """Empty if it never had one."""
+    address: IAddress | None
+    at: float
+    """When it ended, in seconds of the node's clock."""
+    reason: CloseReason
+    seconds: float
+    """For how long it was connected."""
+    given_back: int
+    """Texts to its name that were still queued: they went back to their senders, where those were still there."""
+    lost: int
+    """Other texts that were still queued: topic lines, and lines given back to it."""
 
 
 class PeerFactory(Factory):
@@ -43,9 +67,15 @@ class PeerFactory(Factory):
         self.ready = ReadySockets(clock, self.turn.end_round)
         self.connections: dict[PeerProtocol, None] = {}
         self.closed: dict[CloseReason, int] = {}
+        self._named_closed: deque[ClosedConnection] = deque(maxlen=REMEMBERED)
+        self._nameless_closed: deque[ClosedConnection] = deque(maxlen=REMEMBERED)
+        """Apart: a storm of those that never log in must not make the node forget why bob went."""
+        self.received_lines = self.received_bytes = 0
+        """By connections that are lost; those that are not know their own."""
         self.faults = 0
         self._admitted = 0
-        self._stopping = Gate()
+        self.stopping = Gate(broker.waits.drain)
+        """Shut for all that have logged in, from the beginning of a drain on."""
         self.draining = False
         self.flush_elsewhere: Callable[[float], Coroutine[Any, Any, None]] | None = None
         """Waits, for so many seconds, until what was written to other nodes is there."""
@@ -61,6 +91,7 @@ class PeerFactory(Factory):
     def connected(self, connection: PeerProtocol) -> int:
         """One more; the limit if there are too many now, else 0."""
         self.connections[connection] = None
+        connection.connected_at = self.clock.seconds()
         most = self.live.peers.max_peers
         if most and self._admitted >= most:
             return most
@@ -74,7 +105,25 @@ class PeerFactory(Factory):
         self._admitted -= connection.admitted
         reason = connection.session.closing or CloseReason.DISCONNECTED
         self.closed[reason] = self.closed.get(reason, 0) + 1
+        self._remember(connection, reason)
+        self.received_lines += connection.session.received_lines
+        self.received_bytes += connection.session.received_bytes
         self._one_flushed(connection)
+
+    def _remember(self, connection: PeerProtocol, reason: CloseReason) -> None:
+        session, now = connection.session, self.clock.seconds()
+        given_back, lost = session.outbox.left
+        closed = self._named_closed if session.name else self._nameless_closed
+        closed.append(
+            ClosedConnection(
+                session.name, connection.peer, now, reason, now - connection.connected_at, given_back, lost
+            )
+        )
+
+    def last_closed(self) -> list[ClosedConnection]:
+        """The last `REMEMBERED` connections that closed, and as many that closed without a name; the newest first."""
+        both = merge(self._named_closed, self._nameless_closed, key=lambda closed: closed.at)
+        return list(both)[::-1]
 
     def broke(self) -> None:
         """A session had a fault of ours: it is counted, and leaves nothing behind."""
@@ -99,7 +148,7 @@ class PeerFactory(Factory):
             if connection.session.phase in (Phase.LOGIN, Phase.WAITING):
                 connection.session.close(CloseReason.SHUTDOWN, SHUTDOWN_RETURNS, now)
             else:
-                self._stopping.shut(connection.session, now)
+                self.stopping.shut(connection.session, now)
         self.turn.schedule()
         until = now + self.live.node.drain_timeout
         await self._flush(self.live.node.drain_timeout)

@@ -18,9 +18,9 @@ from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -75,6 +75,8 @@ class PeerProtocol(Protocol):
         self._lost = False
         self.admitted = False
         """Whether it counts towards the limit on peers."""
+        self.connected_at = 0.0
+        """When it was made, in seconds of the node's clock."""
 
     # What Twisted tells
 
@@ -101,7 +103,7 @@ class PeerProtocol(Protocol):
         self.read(data, now)
         turn = self.factory.turn
         if len(data) <= SMALL and turn.is_quiet(now):
-            turn.run()
+            turn.run(now)
         else:
             turn.schedule()
 
@@ -235,14 +237,20 @@ class PeerProtocol(Protocol):
             self.factory.turn.run()
 
     def _too_slow(self, limit: float) -> None:
-        self._log.info("slow consumer: {name} at {peer}", name=self.who, peer=self._transport.getPeer())
+        self._log.warn("slow consumer: {name!r} at {peer}", event="slow-consumer", name=self.who, peer=self.peer)
         self._guard(self.session.too_slow, limit)
         self.factory.turn.schedule()
 
     @property
+    def peer(self) -> IAddress | None:
+        """Where it comes from; nothing before it is made."""
+        address: IAddress | None = None if self.transport is None else self._transport.getPeer()
+        return address
+
+    @property
     def who(self) -> str:
-        """The peer's name, for a log: escaped, since it came from outside."""
-        return ascii(self.session.name.decode("utf-8", "replace"))
+        """The peer's name as text, for a log: `{name!r}` there escapes what came from outside."""
+        return self.session.name.decode("utf-8", "replace")
 
     def _guard(self, call: Any, *arguments: Any) -> None:
         """Call something of the session's with the time; a fault of it ends this connection, and no other."""
@@ -253,8 +261,14 @@ class PeerProtocol(Protocol):
 
     def _broke(self, failure: Failure) -> None:
         """There was a fault of ours, or of the transport's: it is logged and counted, and ends this connection."""
-        peer = self._transport.getPeer()
-        self._log.failure("the session of {name} at {peer} failed", failure=failure, name=self.who, peer=peer)
+        self._log.failure(
+            "the session of {name!r} at {peer} failed",
+            failure,
+            LogLevel.error,
+            event="session-failed",
+            name=self.who,
+            peer=self.peer,
+        )
         self.factory.broke()
         self.session.broke(self.factory.clock.seconds())
         self.abort()

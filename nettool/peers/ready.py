@@ -22,7 +22,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -63,8 +63,8 @@ class ReadySockets:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, end_of_turn: Callable[[], bool]) -> None:
-        """`end_of_turn` writes what was read, and returns whether nothing waits for the reactor."""
+    def __init__(self, reactor: Any, end_of_turn: Callable[[float], bool]) -> None:
+        """`end_of_turn` is given the time, writes what was read, and tells whether nothing waits for the reactor."""
         self._reactor = reactor
         self._end_of_turn = end_of_turn
         self._epoll: select.epoll | None = None
@@ -126,8 +126,9 @@ class ReadySockets:
             self._pays = min(self._pays + 1, 2 * COST)
         events = self._poll()
         while events:
-            self._read(events)
-            idle = self._end_of_turn()
+            read_at = self._read(events)
+            # What a few small reads bring is written within microseconds; how long more of it waited is counted.
+            idle = self._end_of_turn(read_at if len(events) <= FEW else seconds())
             self._ended_at = now = seconds()
             if not idle or len(events) > FEW or self._pays < COST or not self._looks or now - began > LONGEST:
                 return
@@ -144,9 +145,10 @@ class ReadySockets:
     def _poll(self) -> list[tuple[int, int]]:
         return [] if self._epoll is None else self._epoll.poll(0, MOST)
 
-    def _read(self, events: list[tuple[int, int]]) -> None:
+    def _read(self, events: list[tuple[int, int]]) -> float:
+        """Read these; when the clock was looked at last."""
         sockets, readable = self._sockets, select.EPOLLIN
-        now = self._reactor.seconds()
+        now: float = self._reactor.seconds()
         for number, event in events:
             found = sockets.get(number)
             if found is None:
@@ -165,8 +167,10 @@ class ReadySockets:
             except OSError:
                 transport.connectionLost(Failure(CONNECTION_LOST))
             except Exception:  # past us it would reach the reactor, which would end all of them
-                self._log.failure("reading from {peer} failed", peer=transport.getPeer())
+                peer = transport.getPeer()
+                self._log.failure("reading from {peer} failed", level=LogLevel.error, event="read-failed", peer=peer)
                 transport.abortConnection()
+        return now
 
     def _give_back(self, transport: Any) -> None:
         """There is more to it than bytes: the reactor finds out, as it would have without us."""

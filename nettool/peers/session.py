@@ -67,6 +67,8 @@ class Session:
         "name",
         "outbox",
         "phase",
+        "received_bytes",
+        "received_lines",
         "topics",
     )
 
@@ -77,6 +79,9 @@ class Session:
         """Why it is ending, once it is."""
         self.outbox = Outbox(self, live, broker)
         self.topics: set[bytes] | None = None
+        self.received_lines = 0
+        """Lines that were not empty, whatever became of them; the parts of a very long list count each."""
+        self.received_bytes = 0
         self._broker = broker
         self._live = live
         self._shell = shell
@@ -92,11 +97,14 @@ class Session:
         """Bytes came in."""
         if self.over:
             return
+        self.received_bytes += len(data)
         cutter = self._cutter
         cutter.max_line = self._live.peers.max_line
         # A line that comes alone, or lines to one address: 1 of 5 microseconds less than by way of pieces.
         if self.phase is _READY and not self._left and cutter.is_block(data) and not self._is_held:
-            if self._broker.routing.route_block(self, data, now):
+            lines = self._broker.routing.route_block(self, data, now)
+            if lines:
+                self.received_lines += lines
                 return
         pieces = cutter.feed(data)
         if self._left:
@@ -153,8 +161,11 @@ class Session:
 
     def _block(self, block: bytes, now: float) -> bytes:
         """Go through a block; what is left of it if there is a reason to stop."""
-        if self.phase is _READY and self._broker.routing.route_block(self, block, now):
-            return b""
+        if self.phase is _READY:
+            routed = self._broker.routing.route_block(self, block, now)
+            if routed:
+                self.received_lines += routed
+                return b""
         lines, at = cut(block), 0
         while at < len(lines) and not self.over:
             if self._must_stop(now):
@@ -162,6 +173,7 @@ class Session:
             if self.phase is Phase.READY:
                 routed = self._broker.routing.route_lines(self, lines, at, now)
                 if routed > at:
+                    self.received_lines += routed - at
                     at = routed
                     continue
             if lines[at] == b"\n":
@@ -169,6 +181,7 @@ class Session:
                 continue
             if len(lines[at]) > requests.LONG_LIST:
                 lines[at : at + 1] = requests.in_parts(lines[at])
+            self.received_lines += 1
             self._line(lines[at][:-1], now)
             at += 1
         return b""
@@ -189,6 +202,7 @@ class Session:
         return True
 
     def _too_long(self, now: float) -> bytes:
+        self.received_lines += 1
         limit = b"%d" % self._live.peers.max_line
         if self.phase is Phase.LOGIN:
             self._refuse_and_close(ErrorCode.BAD_NAME, b"the first line is over " + limit + b" bytes", now)
@@ -293,10 +307,10 @@ class Session:
 
     # Waiting
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         """See `ISender`."""
         if self.over:
-            gate.forget(self)
+            gate.forget(self, now)
             return
         if self._gates is None:
             self._gates = set()
@@ -362,7 +376,7 @@ class Session:
         self._left = None
         gates, self._gates = self._gates, None
         for gate in gates or ():
-            gate.forget(self)
+            gate.forget(self, now)
         self._broker.peer_leaves(self, now)
 
     def _refuse_and_close(self, code: ErrorCode, detail: bytes, now: float) -> None:

@@ -26,7 +26,7 @@ class Member:
         self.closed: list[tuple[CloseReason, float]] = []
         self.names_given: list[float] = []
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         self.gates.append(gate)
 
     def go_on_after(self, gate: IGate) -> None:
@@ -41,7 +41,7 @@ class Member:
     def wake(self) -> None:
         pass
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         pass
 
     def watch(self) -> None:
@@ -51,8 +51,8 @@ class Member:
         """Take all that is in the outbox, as lines; then its transport takes nothing again."""
         self.outbox.unblock()
         taken = []
-        while (chunk := self.outbox.take()) is not None:
+        while (chunk := self.outbox.take(0.0)) is not None:
             taken.append(bytes(chunk))
         self.outbox.block()
-        self.outbox.made_room()
+        self.outbox.made_room(0.0)
         return b"".join(taken).split(b"\n")[:-1]

@@ -128,7 +128,7 @@ class Street:
             call()
         awake, self.awake = self.awake, []
         for connection in awake:
-            connection.flush()
+            connection.flush(self.now)
         for connection in self.connections:
             connection.finish()
 
@@ -191,8 +191,8 @@ class Connection:
             self._moved_at = self.street.now
             self.resumed += 1
             self.outbox.unblock()
-            self.flush()
-            self.outbox.made_room()
+            self.flush(self.street.now)
+            self.outbox.made_room(self.street.now)
 
     def vanishes(self) -> None:
         """The connection is lost."""
@@ -259,9 +259,9 @@ class Connection:
     def wake(self) -> None:
         self.street.awake.append(self)
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         while not (self.outbox.blocked or self._aborted or self.dead):
-            chunk = self.outbox.take()
+            chunk = self.outbox.take(now)
             if chunk is None:
                 break
             self.got += chunk

@@ -8,11 +8,11 @@ from nettool.errors import DropReason, ErrorCode, ReturnReason
 
 def filled() -> Ledger:
     ledger = Ledger()
-    ledger.accepted += 10
-    ledger.deliver(3)
-    ledger.give_back(1, ReturnReason.QUEUE_FULL)
-    ledger.give_back(1, ReturnReason.QUEUE_FULL)
-    ledger.drop(2, DropReason.LAGGED)
+    ledger.direct.accepted += 10
+    ledger.direct.delivered += 3
+    ledger.give_back(1, ReturnReason.QUEUE_FULL, 50)
+    ledger.give_back(1, ReturnReason.QUEUE_FULL, 50)
+    ledger.drop(2, DropReason.LAGGED, 50)
     ledger.refuse(ErrorCode.BAD_LINE)
     ledger.refuse(ErrorCode.BAD_LINE, 4)
     return ledger
@@ -33,13 +33,25 @@ def test_a_snapshot_in_words_has_every_count_and_reason() -> None:
 def test_a_snapshot_does_not_change_with_the_ledger() -> None:
     ledger = filled()
     snapshot = ledger.snapshot(3)
-    ledger.give_back(1, ReturnReason.QUEUE_FULL)
-    ledger.drop(1, DropReason.LAGGED)
+    ledger.give_back(1, ReturnReason.QUEUE_FULL, 50)
+    ledger.drop(1, DropReason.LAGGED, 50)
     ledger.refuse(ErrorCode.BAD_LINE)
     assert snapshot == filled().snapshot(3)
 
 
+def test_bytes_are_counted_with_the_copies() -> None:
+    ledger = filled()
+    assert ledger.returned_bytes == {ReturnReason.QUEUE_FULL: 100}
+    assert ledger.dropped_bytes == {DropReason.LAGGED: 50}
+
+
+def test_modes_make_the_whole() -> None:
+    ledger = filled()
+    ledger.topic.accepted, ledger.mixed.accepted, ledger.topic.delivered, ledger.mixed.delivered = 20, 300, 1, 2
+    assert (ledger.accepted, ledger.delivered) == (330, 6)
+
+
 def test_nothing_dropped_is_no_reason() -> None:
     ledger = Ledger()
-    ledger.drop(0, DropReason.SHUTDOWN)
+    ledger.drop(0, DropReason.SHUTDOWN, 50)
     assert ledger.dropped == {}

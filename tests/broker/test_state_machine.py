@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from nettool.broker import routing
 from nettool.errors import DropReason, ReturnReason
-from nettool.outbox import backlog, queue
+from nettool.outbox import backlog, part, queue
 from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.outbox.losses import LossReport
 from nettool.peers.session import Phase
@@ -117,7 +117,7 @@ class Node(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = ExitStack()
-        for module in (queue, backlog):
+        for module in (queue, part, backlog):
             self.patches.enter_context(patch.object(module, "CHUNK", CHUNK))
         # Reads are of few lines here, and have to go the ways of many.
         self.patches.enter_context(patch.object(routing, "ONE_BY_ONE", 2))
@@ -532,12 +532,30 @@ class Node(RuleBasedStateMachine):
             elif line.startswith(b"error returns-lost: "):
                 peer.returns_told += int(line.removeprefix(b"error returns-lost: "))
 
+    def counts_kept_are_what_walking_finds(self) -> None:
+        on_their_way: Counter[Kind] = Counter()
+        for peer in self.peers:
+            outbox = peer.connection.outbox
+            batches = outbox.batches()
+            assert outbox.queued() == sum(batch.lines for batch in batches)
+            assert outbox.idle == (not outbox.blocked and outbox.empty)
+            here = Counter(dict.fromkeys((Kind.DIRECT, Kind.TOPIC, Kind.MIXED), 0))
+            for batch in batches:
+                if batch.kind in here:
+                    here[batch.kind] += batch.lines
+            assert Counter(outbox.on_their_way()) == here
+            on_their_way += here
+        for kind, passage in enumerate(self.street.broker.ledger.passages):
+            ended = passage.delivered + passage.given_up + passage.told_apart
+            assert passage.accepted + passage.from_mixed == ended + on_their_way[Kind(kind)], Kind(kind)
+
     def the_ledger_adds_up(self) -> None:
         snapshot = self.street.broker.snapshot()
         assert snapshot.adds_up, str(snapshot)
         assert snapshot.accepted == self.accepted
         assert snapshot.queued == sum(peer.connection.outbox.queued() for peer in self.peers)
         assert snapshot.queued == len(self.moving)
+        self.counts_kept_are_what_walking_finds()
         ends = Counter(copy.end for copy in self.copies.values())
         assert snapshot.delivered == ends[End.DELIVERED]
         returned = Counter(copy.reason for copy in self.copies.values() if copy.end is End.RETURNED)
@@ -645,7 +663,7 @@ class Node(RuleBasedStateMachine):
         for peer in self.peers:
             snapshot = peer.connection.outbox.snapshot(self.street.now)
             assert not snapshot.waiting or peer.connection.outbox.full
-            held |= snapshot.waiting.keys()
+            held |= {waiter.name for waiter in snapshot.waiting}
         put_off = bool(self.street.soon)
         for peer in self.peers:
             session = peer.connection.session

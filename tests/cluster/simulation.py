@@ -26,6 +26,7 @@ from nettool.cluster.sending import mode_of
 from nettool.embed.cable import Cut
 from nettool.embed.cluster import Cluster
 from nettool.embed.node import Node
+from nettool.ops.totals import stats
 
 OPTIONS: dict[str, str | int] = {
     "outbox_bytes": "16KiB",
@@ -287,6 +288,10 @@ class Simulation:
         totals = node.totals()
         assert totals.adds_up, f"{node.live.node.name!r}: {totals}"
         assert node.links is not None
+        facts = stats(node)
+        assert facts.ledger.queued == totals.queued
+        for phase in facts.passing:
+            assert phase.started == phase.passed + phase.given_up + phase.taken_apart + phase.in_flight, phase
         bound = node.live.delivery.outbox_bytes
         for neighbour in node.links.linked.neighbours.values():
             queue = neighbour.queue

@@ -19,6 +19,7 @@ from nettool.cluster.queue import LinkQueue
 from nettool.cluster.sending import mode_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.gates import Waits
 from nettool.settings import DeliverySettings, Live, PeerSettings, Settings
 
 BOUND = 2048
@@ -29,7 +30,7 @@ class Sender:
         self.name = name
         self.gates: set[Any] = set()
 
-    def wait_for(self, gate: Any) -> None:
+    def wait_for(self, gate: Any, now: float) -> None:
         self.gates.add(gate)
 
     def go_on_after(self, gate: Any) -> None:
@@ -41,10 +42,12 @@ class Home:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.waits = Waits()
         self.returned: list[tuple[bytes, ReturnReason]] = []
 
     def give_back(self, batch: Any, reason: ReturnReason, now: float) -> None:
-        self.ledger.give_back(batch.lines, reason)
+        self.ledger.give_back(batch.lines, reason, len(batch.data))
+        self.ledger.direct.given_up += batch.lines
         self.returned += [(line, reason) for line in bytes(batch.data).split(b"\n")[:-1]]
 
 
@@ -82,7 +85,7 @@ class Scene:
         address = b"#t" if kind is Kind.TOPIC else b"bob"
         head = b"from " + sender.name + (b" to #t: " if kind is Kind.TOPIC else b": ")
         data = b"".join(head + text + b"\n" for text in texts)
-        self.home.ledger.accepted += lines
+        self.home.ledger.passages[kind].accepted += lines
         self.queue.put(Batch(kind, sender, address, data, lines, self.now))
 
     def link(self, same: bool) -> None:
@@ -104,7 +107,7 @@ class Scene:
     def take(self, limit: int) -> None:
         if self.linked and not self.queue.blocked:
             self.wire += self.queue.take(limit)
-            self.queue.made_room()
+            self.queue.made_room(self.now)
 
     # What the node there does
 
@@ -121,6 +124,9 @@ class Scene:
         del self.wire[:how_many]
 
     def adds_up(self) -> None:
+        for kind, lines in self.queue.on_their_way().items():
+            passage = self.home.ledger.passages[kind]
+            assert passage.accepted == passage.delivered + passage.given_up + lines
         snapshot = self.home.ledger.snapshot(self.queue.queued())
         assert snapshot.adds_up, snapshot
         for mode in Mode:

@@ -87,7 +87,7 @@ def told() -> Any:
 
 
 def says(told: Any, reason: LinkEnd, word: str) -> bool:
-    return any(event.get("reason") == reason.value and word in event["detail"] for event in told)
+    return any(event.get("why") == reason.value and word in event["detail"] for event in told)
 
 
 @pytest_twisted.ensureDeferred

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nettool.broker import directory, ledger, plans, routing
-from nettool.outbox import backlog, batch, losses, queue
+from nettool.outbox import backlog, batch, losses, part, passage
 from nettool.peers import session
 from nettool.wire import lines, names, replies, requests
 
@@ -52,8 +52,8 @@ def _first_word(reply: replies.Reply) -> replies.Reply:
     return reply
 
 
-def _deliver_twice(self: ledger.Ledger, copies: int) -> None:
-    self.delivered += copies + (copies > 1)
+def _one_more(count: Any) -> property:
+    return property(lambda itself: count.fget(itself) + (count.fget(itself) > 1))
 
 
 def _without_cr(pieces: list[bytes | None]) -> list[bytes | None]:
@@ -87,10 +87,10 @@ BREAKS = {
         "session", routing, "parse_send", _also(lambda send: requests.Send(send.addresses, send.text.strip()))
     ),
     "a line to a name overtakes one to a topic": Break("session", backlog.Backlog, "_topic_came_last", _always(False)),
-    "mixed lines change their order": Break("session", backlog, "tell_apart", _also(lambda parts: parts[::-1])),
-    "what is partly sent is given back whole": Break("session", queue._Part, "rest", lambda _: lambda part: part.batch),
+    "mixed lines change their order": Break("session", passage, "tell_apart", _also(lambda parts: parts[::-1])),
+    "what is partly sent is given back whole": Break("session", part.Part, "rest", lambda _: lambda part: part.batch),
     "losses are not counted": Break("session", losses.LossReport, "count", _always(None)),
-    "a copy is counted twice": Break("session", ledger.Ledger, "deliver", lambda _: _deliver_twice),
+    "a copy is counted twice": Break("session", ledger.Ledger, "delivered", _one_more),
     "a topic is found in a text": Break("session", batch, "_TOPIC", lambda _: re.compile(rb" to (#[^ :]+): ")),
     "what is left of a read is forgotten": Break("session", session.Session, "go_on", _always(None)),
     "errors of routing are not told": Break("session", routing.Routing, "refuse", _always(None)),

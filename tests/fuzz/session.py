@@ -18,7 +18,7 @@ from typing import Any
 
 from nettool.broker import plans, routing
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
-from nettool.outbox import backlog, queue
+from nettool.outbox import backlog, part, queue
 from nettool.peers.session import Session
 from nettool.settings import DeliverySettings, OnNameTaken, PeerSettings, Settings, TopicOverflow
 from tests.broker.model import LOSSES, Connection, Observed, Street
@@ -177,7 +177,7 @@ class Script:
     def stop_taking(self) -> None:
         who = self.somebody()
         if who is not None and not who.outbox.blocked:
-            who.flush()
+            who.flush(who.street.now)
             who.outbox.block()
 
     def take(self) -> None:
@@ -224,6 +224,7 @@ class Script:
             assert isinstance(session, Watched)
             peer = session.peer
             assert session.over == peer.over
+            assert session.outbox.queued() == sum(batch.lines for batch in session.outbox.batches())
             assert connection.here == peer.here
             assert peer.handled == peer.said[: len(peer.handled)], "lines are taken up in order, each of them once"
             if session.wants_input and not peer.over:
@@ -366,6 +367,7 @@ def smaller(piece: int, largest: int, few: int, chunk: int, patient: int) -> Ite
         (routing, "ONE_BY_ONE", 0 if piece == 7 else 2),
         (routing, "LOOKED_AT", patient),
         (queue, "CHUNK", chunk),
+        (part, "CHUNK", chunk),
         (backlog, "CHUNK", chunk),
     ]
     usual = [getattr(module, name) for module, name, _ in sizes]

@@ -29,12 +29,21 @@ def test_authorized_keys_that_others_can_write_are_refused(tmp_path: Path, mode:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
 def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     token = tmp_path / "token"
-    token.touch()
+    token.write_text("0123456789abcdef\n")
     token.chmod(mode)
     with pytest.raises(SettingError, match=f"can read .*, whose mode is {mode:04o}: chmod 600"):
         parse("web.token", token)
     token.chmod(0o400)
     assert parse("web.token", token) == str(token)
+
+
+@pytest.mark.parametrize("content", [b"", b"0123456789abcde", b"a b c d e f g h i j", b"x" * 4097, b"\xff" * 20])
+def test_a_token_that_is_none_is_refused_with_a_way_to_make_one(tmp_path: Path, content: bytes) -> None:
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_bytes(content)
+    with pytest.raises(SettingError, match=r"expected 16 to 4096 characters .* `openssl rand"):
+        parse("web.token", token)
 
 
 @pytest.mark.parametrize("key", ["manhole.authorized-keys", "web.token"])
@@ -65,7 +74,8 @@ def test_a_state_directory_may_not_be_there_yet(tmp_path: Path) -> None:
         ("", ""),
     ],
 )
-def test_the_manhole_is_for_the_machine_itself_unless_it_says_otherwise(written: str, meant: str) -> None:
-    assert parse("manhole.listen", written) == meant
-    if written:
-        assert parse("web.listen", written) == written
+@pytest.mark.parametrize("key", ["manhole.listen", "web.listen"])
+def test_an_operators_door_is_for_the_machine_itself_unless_it_says_otherwise(
+    key: str, written: str, meant: str
+) -> None:
+    assert parse(key, written) == meant

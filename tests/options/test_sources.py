@@ -157,7 +157,7 @@ def test_keys_of_all_sections_are_read() -> None:
         peers=PeerSettings(("tcp:1", "unix:/tmp/x"), KIB, 7, on_name_taken=OnNameTaken.TAKEOVER),
         delivery=replace(Settings().delivery, outbox_bytes=1024 * KIB),
         log=replace(Settings().log, level="debug"),
-        web=replace(Settings().web, listen="tcp:6390"),
+        web=replace(Settings().web, listen="tcp:6390:interface=127.0.0.1"),
     )
 
 

@@ -12,6 +12,7 @@ from nettool.errors import ReturnReason
 from nettool.interfaces import IGate, IPump, IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch, Kind
+from nettool.outbox.gates import Waits
 from nettool.outbox.queue import Outbox
 from nettool.settings import DeliverySettings, Live, Settings, TopicOverflow
 
@@ -26,7 +27,7 @@ class Sender:
         self.name = name
         self.gates: list[IGate] = []
 
-    def wait_for(self, gate: IGate) -> None:
+    def wait_for(self, gate: IGate, now: float) -> None:
         assert gate not in self.gates
         self.gates.append(gate)
 
@@ -53,6 +54,7 @@ class Place:
             Settings(delivery=DeliverySettings(outbox_bytes, direct_patience, topic_patience, topic_overflow))
         )
         self.ledger = Ledger()
+        self.waits = Waits()
         self.owner = Sender(b"owner")
         self.back: list[tuple[Batch, ReturnReason, float]] = []
         self.woken = self.flushed = self.watched = 0
@@ -67,7 +69,7 @@ class Place:
     def wake(self) -> None:
         self.woken += 1
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         self.flushed += 1
 
     def watch(self) -> None:
@@ -118,12 +120,12 @@ class Place:
         self.outbox.unblock()
         taken = b""
         for _ in range(chunks):
-            chunk = self.outbox.take()
+            chunk = self.outbox.take(self.now)
             if chunk is None:
                 break
             taken += chunk
         self.outbox.block()
-        self.outbox.made_room()
+        self.outbox.made_room(self.now)
         return taken
 
     def take_all(self) -> list[bytes]:

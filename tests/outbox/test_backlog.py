@@ -488,7 +488,7 @@ def test_a_bound_that_changes_counts_at_once(alice: Sender) -> None:
     place = Place()
     place.direct(alice, filling(BOUND))
     place.live.replace(Settings(delivery=DeliverySettings(outbox_bytes=0)))
-    place.outbox.made_room()
+    place.outbox.made_room(place.now)
     assert not alice.waits
     assert not place.outbox.full
 
@@ -613,7 +613,7 @@ def test_a_large_batch_that_is_on_its_way_when_the_transport_stops_counts_in_its
     place = Place(outbox_bytes=2 * CHUNK)
     place.outbox.unblock()
     getattr(place, kind)(alice, *[b"." * 1000] * 1000)
-    assert place.outbox.take() is not None
+    assert place.outbox.take(place.now) is not None
     place.outbox.block()
     assert place.outbox.full
     assert alice.waits

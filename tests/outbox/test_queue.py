@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nettool.errors import ReturnReason
 from nettool.outbox.batch import CHARGE, Batch, Kind
-from nettool.outbox.queue import OutboxSnapshot
+from nettool.outbox.facts import Filler, LaneName, LaneSnapshot, OutboxSnapshot, Waiter
 from nettool.settings import CHUNK
 from tests.outbox.place import BOUND, Place, Sender, filling
 
@@ -29,7 +29,7 @@ def place() -> Place:
 def chunks(place: Place) -> list[bytes]:
     """All that can be taken, as it is taken."""
     taken = []
-    while (chunk := place.outbox.take()) is not None:
+    while (chunk := place.outbox.take(place.now)) is not None:
         taken.append(bytes(chunk))
     return taken
 
@@ -84,7 +84,7 @@ def test_a_batch_over_a_chunk_is_handed_over_in_chunks_and_counted_as_its_lines_
     batch = place.direct(alice, *texts)
     place.outbox.unblock()
     handed = b""
-    while (chunk := place.outbox.take()) is not None:
+    while (chunk := place.outbox.take(place.now)) is not None:
         assert len(chunk) <= CHUNK
         handed += chunk
         assert place.ledger.delivered == handed.count(b"\n")
@@ -95,7 +95,7 @@ def test_a_batch_over_a_chunk_is_handed_over_in_chunks_and_counted_as_its_lines_
 
 def test_lines_given_back_that_are_over_a_chunk_are_counted_too(place: Place) -> None:
     place.returned(*[b"." * (CHUNK // 3)] * 4)
-    place.outbox.take()
+    place.outbox.take(place.now)
     assert place.ledger.returned == {ReturnReason.QUEUE_FULL: 2}
     chunks(place)
     assert place.ledger.returned == {ReturnReason.QUEUE_FULL: 4}
@@ -112,7 +112,7 @@ def test_what_is_partly_handed_over_goes_first_and_is_never_dropped(alice: Sende
     place = Place(topic_patience=0.0)
     place.outbox.unblock()
     batch = place.topic(alice, b"." * 2 * CHUNK)
-    chunk = place.outbox.take()
+    chunk = place.outbox.take(place.now)
     assert chunk is not None
     handed = bytes(chunk)
     place.outbox.block()
@@ -126,7 +126,7 @@ def test_what_is_partly_handed_over_goes_first_and_is_never_dropped(alice: Sende
 def test_a_close_gives_back_from_the_first_unfinished_line_on(place: Place, alice: Sender) -> None:
     texts = [b"%d" % number + b"." * (CHUNK // 3) for number in range(6)]
     place.direct(alice, *texts)
-    place.outbox.take()
+    place.outbox.take(place.now)
     delivered = place.ledger.delivered
     place.outbox.close(ReturnReason.DISCONNECTED, 200.0)
     ((rest, reason, now),) = place.back
@@ -139,7 +139,7 @@ def test_a_close_gives_back_from_the_first_unfinished_line_on(place: Place, alic
 def test_a_close_in_the_middle_of_a_chunk_of_whole_lines_gives_back_the_rest(place: Place, alice: Sender) -> None:
     text = b"." * (CHUNK // 2 - len(b"from alice: \n"))
     place.direct(alice, text, text, text)
-    place.outbox.take()
+    place.outbox.take(place.now)
     place.outbox.close(ReturnReason.DISCONNECTED, 200.0)
     assert place.ledger.delivered == 2
     assert [batch.lines for batch, _, _ in place.back] == [1]
@@ -197,8 +197,8 @@ def test_what_comes_after_the_close_goes_back_at_once_with_the_reason_of_the_clo
     place.outbox.close(ReturnReason.DISCONNECTED, 200.0)
     late = place.direct(alice, b"late")
     assert place.back == [(late, ReturnReason.DISCONNECTED, place.now)]
-    assert place.outbox.take() is None
-    place.outbox.made_room()
+    assert place.outbox.take(place.now) is None
+    place.outbox.made_room(place.now)
 
 
 def test_a_sealed_outbox_takes_nothing_in_and_keeps_what_it_has(alice: Sender) -> None:
@@ -213,7 +213,7 @@ def test_a_sealed_outbox_takes_nothing_in_and_keeps_what_it_has(alice: Sender) -
 
 def test_a_snapshot_says_who_fills_it_who_waits_and_for_how_long(alice: Sender) -> None:
     place, bob = Place(), Sender(b"bob")
-    assert place.outbox.snapshot(place.now) == OutboxSnapshot(0, 0, 0.0, {}, {}, 0.0)
+    assert place.outbox.snapshot(place.now) == OutboxSnapshot(0, 0, 0.0, (), (), 0.0, ())
     first = place.direct(alice, b"1", b"2")
     place.now += 1
     second = place.topic(bob, filling(BOUND))
@@ -223,9 +223,13 @@ def test_a_snapshot_says_who_fills_it_who_waits_and_for_how_long(alice: Sender) 
         lines=3,
         held_bytes=3 * CHARGE + len(first.data) + len(second.data),  # the notice found no room: it is only counted
         oldest=3.0,
-        fillers={b"alice": len(first.data), b"bob": len(second.data)},
-        waiting={b"bob": 2.0},
+        fillers=(Filler(b"bob", 1, len(second.data)), Filler(b"alice", 2, len(first.data))),
+        waiting=(Waiter(b"bob", LaneName.TOPIC, 2.0),),
         full_for=2.0,
+        lanes=(
+            LaneSnapshot(LaneName.DIRECT, CHARGE + len(first.data), None, False, None),
+            LaneSnapshot(LaneName.TOPIC, 2 * CHARGE + len(second.data), 2.0, False, 0.0),
+        ),
     )
 
 

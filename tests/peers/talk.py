@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Self
 
 from zope.interface import implementer
@@ -64,12 +65,15 @@ class FakePump:
     def wake(self) -> None:
         pass
 
-    def flush(self) -> None:
-        while not self.outbox.blocked and (chunk := self.outbox.take()) is not None:
+    def flush(self, now: float) -> None:
+        while not self.outbox.blocked and (chunk := self.outbox.take(now)) is not None:
             self.taken += chunk
 
     def watch(self) -> None:
         self.watches += 1
+
+    def stalls_at(self) -> float:
+        return inf
 
 
 @implementer(IGate)
@@ -79,7 +83,7 @@ class FakeGate:
     def __init__(self) -> None:
         self.forgotten: list[ISender] = []
 
-    def forget(self, sender: ISender) -> None:
+    def forget(self, sender: ISender, now: float) -> None:
         self.forgotten.append(sender)
 
 
@@ -111,7 +115,7 @@ class Talk:
 
     def hear(self) -> list[bytes]:
         """The lines that were taken since the last time."""
-        self.pump.flush()
+        self.pump.flush(Talk.now)
         heard = bytes(self.pump.taken)
         self.pump.taken.clear()
         assert heard == b"" or heard.endswith(b"\n")
@@ -125,7 +129,7 @@ class Talk:
         """The transport takes all that there is."""
         self.session.outbox.unblock()
         heard = self.hear()
-        self.session.outbox.made_room()
+        self.session.outbox.made_room(Talk.now)
         return heard
 
     def read_on(self) -> None:

@@ -103,7 +103,7 @@ class Street:
         self.ready = ReadySockets(self.reactor, self.end_of_turn)
         self.transports: list[Transport] = []
 
-    def end_of_turn(self) -> bool:
+    def end_of_turn(self, now: float) -> bool:
         self.ends += 1
         return not self.waits
 
@@ -293,9 +293,9 @@ class Pair(Street):
         self.reactor.between = lambda: None
         return self.looked
 
-    def end_of_turn(self) -> bool:
+    def end_of_turn(self, now: float) -> bool:
         self.due = self.reactor.rightNow + self.delay
-        return super().end_of_turn()
+        return super().end_of_turn(now)
 
     def time_passes(self) -> None:
         self.looked += 1

@@ -452,8 +452,8 @@ def test_the_end_of_input_waits_for_the_next_slice(room: Room) -> None:
 def test_a_peer_is_read_again_when_the_last_of_its_gates_opens(room: Room) -> None:
     alice = room.peer(b"alice")
     first, second = FakeGate(), FakeGate()
-    alice.session.wait_for(first)
-    alice.session.wait_for(second)
+    alice.session.wait_for(first, Talk.now)
+    alice.session.wait_for(second, Talk.now)
     assert not alice.shell.reading
     assert not alice.session.wants_input
     alice.session.go_on_after(first)
@@ -470,7 +470,7 @@ def test_a_gate_that_shuts_before_reading_goes_on_is_heeded(room: Room) -> None:
     alice.shell.slice = 2
     alice.say(*(b"/ping %d" % number for number in range(5)))
     gate = FakeGate()
-    alice.session.wait_for(gate)
+    alice.session.wait_for(gate, Talk.now)
     before = len(alice.hear())
     alice.read_on()
     assert alice.hear() == []
@@ -484,10 +484,10 @@ def test_a_gate_that_shuts_before_reading_goes_on_is_heeded(room: Room) -> None:
 def test_gates_forget_who_leaves_and_cannot_hold_who_has(room: Room) -> None:
     alice = room.peer(b"alice")
     before, after = FakeGate(), FakeGate()
-    alice.session.wait_for(before)
+    alice.session.wait_for(before, Talk.now)
     alice.tell("close", CloseReason.QUIT, 10.0)
     assert before.forgotten == [alice.session]
-    alice.session.wait_for(after)
+    alice.session.wait_for(after, Talk.now)
     assert after.forgotten == [alice.session]
     assert alice.session.wants_input
     alice.session.go_on_after(before)

@@ -1,8 +1,8 @@
 """Fixtures of the real tests: a node for each module, and nodes with options of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -12,7 +12,17 @@ from tests.real.node import TCP, RealNode, Street, join_background
 class Start(Protocol):
     """Starts a node with these options; its peers and itself end with the test."""
 
-    def __call__(self, *options: str, listen: tuple[str, ...] = ..., descriptors: int | None = ...) -> Street: ...
+    def __call__(
+        self,
+        *options: str,
+        listen: tuple[str, ...] = ...,
+        descriptors: int | None = ...,
+        environment: Mapping[str, str] | None = ...,
+        program: Sequence[str] = ...,
+        launcher: Sequence[str] = ...,
+        descriptors_passed: Sequence[int] = ...,
+        log_file: Path | None = ...,
+    ) -> Street: ...
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +61,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Nodes with options of their own."""
     streets: list[Street] = []
 
-    def started(*options: str, listen: tuple[str, ...] = (TCP,), descriptors: int | None = None) -> Street:
-        street = Street(RealNode(tmp_path, *options, listen=listen, descriptors=descriptors))
+    def started(*options: str, listen: tuple[str, ...] = (TCP,), **how: Any) -> Street:
+        street = Street(RealNode(tmp_path, *options, listen=listen, **how))
         streets.append(street)
         street.node.wait_until_it_listens()
         return street

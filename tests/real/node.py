@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import IO, Literal, Self, TypeVar
@@ -31,7 +31,7 @@ KIB = 1024
 MIB = 1024 * 1024
 NODE_NAME = "node1"
 TCP = "tcp:0:interface=127.0.0.1"
-LISTENING = re.compile(r"listening on ((?:tcp|ssl|unix):[^\s\"',\\]+)")
+LISTENING = re.compile(r"listening on ([a-z]+:[^\s\"',\\]+)")
 
 T = TypeVar("T")
 
@@ -306,8 +306,15 @@ class Pace:
                 self.taken += self.peer.take(min(allowed, 256 * KIB))
 
 
+TWISTD = ("twistd", "-n", "--pidfile=")
+DAEMON = ("twistd",)
+TWIST = ("twist",)
+
+
 class RealNode:
     """One node process: its options, its endpoints, what it wrote.
+
+    A daemon (`program=DAEMON`) has a process of ours around it, which shows its log and ends as it does.
 
     Invariant: every line that the process wrote is in `out` or `err` before its end is reported.
     """
@@ -320,13 +327,25 @@ class RealNode:
         node_name: str | None = NODE_NAME,
         descriptors: int | None = None,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = TWISTD,
+        launcher: Sequence[str] = (),
+        descriptors_passed: Sequence[int] = (),
+        log_file: Path | None = None,
     ) -> None:
+        """`program` and its own options run it; `launcher` is a command that runs this one; `log_file` is where it was
+        told to log, if that is not its standard output."""
         self.out: list[str] = []
         self.err: list[str] = []
         self._changed = threading.Condition()
         self._open_streams = 2
+        self._tail: subprocess.Popen[str] | None = None
         self._listeners = len(listen)
-        command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "nettool"]
+        self._is_daemon = "twistd" in program and "-n" not in program
+        command = [*launcher, str(Path(sys.executable).parent / program[0]), *program[1:], "nettool"]
+        if self._is_daemon:
+            supervise = str(Path(__file__).with_name("supervise.py"))
+            path = str(log_file or directory / "twistd.log")
+            command = [sys.executable, supervise, str(directory / "twistd.pid"), path, *command]
         if node_name is not None:
             command += ["--node-name", node_name]
         for endpoint in listen:
@@ -341,6 +360,7 @@ class RealNode:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=descriptors_passed,
             text=True,
             encoding="utf-8",
             errors="replace",
@@ -350,8 +370,18 @@ class RealNode:
             threading.Thread(target=self._collect, args=(stream, lines), daemon=True)
             for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
         ]
+        if log_file is not None and not self._is_daemon:
+            self._follow(log_file)
         for reader in self._readers:
             reader.start()
+
+    def _follow(self, log_file: Path) -> None:
+        """Have tail show the log file as it grows, and whatever takes its place, until the node has ended."""
+        command = ["tail", "-n", "+1", "-s", "0.1", f"--pid={self.process.pid}", "-F", str(log_file)]
+        tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._tail = tail
+        self._open_streams += 1
+        self._readers.append(threading.Thread(target=self._collect, args=(tail.stdout, self.out), daemon=True))
 
     def _collect(self, stream: IO[str], lines: list[str]) -> None:
         with stream:
@@ -413,7 +443,7 @@ class RealNode:
 
     def memory(self, field: Literal["VmRSS", "VmHWM"]) -> int:
         """Bytes of memory now, or at the most so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         match = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
         assert match is not None, status
         return int(match[1]) * KIB
@@ -423,14 +453,21 @@ class RealNode:
         """Whatever happens inside: the process's memory never peaked this much above what it was at first."""
         before = self.memory("VmRSS")
         # 5 sets the peak back to what is in use now.
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
         yield
         growth = self.memory("VmHWM") - before
         assert growth < bound, f"grew by {growth / MIB:.1f} MiB, bound {bound / MIB:.1f} MiB"
 
+    @property
+    def pid(self) -> int:
+        """The node's own process."""
+        if self._is_daemon:
+            return int(self.wait_for_log(r"^daemon \d+$").split()[1])
+        return self.process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def wait(self) -> int:
         """Wait for the process's own end: its exit status."""
@@ -440,6 +477,8 @@ class RealNode:
             raise AssertionError(f"it did not end:\n{self.report()}") from None
         for reader in self._readers:
             reader.join(PATIENCE)
+        if self._tail is not None:
+            self._tail.wait(PATIENCE)
         return status
 
     def terminate(self) -> int:
@@ -449,7 +488,9 @@ class RealNode:
 
     def kill(self) -> None:
         """End it at once; what it wrote can still be read."""
-        self.process.kill()
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):  # a daemon that has ended, whose supervisor has not yet
+                self.signal(signal.SIGKILL)
         self.wait()
 
     def expect_no_surprise(self) -> None:
@@ -465,7 +506,8 @@ def _environment(directory: Path, more: Mapping[str, str]) -> dict[str, str]:
         distribution("nettool")
     except PackageNotFoundError:  # not installed: the node of this checkout
         kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])])
-    return kept | dict(more)
+    paths = [path for path in (more.get("PYTHONPATH"), kept.get("PYTHONPATH")) if path]
+    return kept | dict(more) | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})
 
 
 class Street:

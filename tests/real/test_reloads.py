@@ -625,6 +625,8 @@ async def test_certificates_in_other_files_keep_the_port(tell: Tell, tmp_path: P
 
 # --- doors
 
+TOKEN = b"0123456789abcdef\n"
+
 
 def doors(made: list[Answers]) -> list[Door]:
     """The peers' door, and one that answers with the name of a file."""
@@ -635,7 +637,8 @@ def doors(made: list[Answers]) -> list[Door]:
         made.append(Answers(Path(settings.web.token).name.encode()))
         return made[-1]
 
-    return [*DOORS, Door("web.listen", make, "the web", depends_on=("web.token",))]
+    others = [door for door in DOORS if door.key != "web.listen"]
+    return [*others, Door("web.listen", make, "the web", depends_on=("web.token",))]
 
 
 def web(where: str, token: Path | str = "") -> str:
@@ -652,7 +655,7 @@ async def hears(told: Told, number: int = 1) -> list[bytes]:
 
 async def test_a_door_is_opened_answers_otherwise_and_is_shut(tell: Tell, tmp_path: Path) -> None:
     made: list[Answers] = []
-    one, two, bad = (write_key(tmp_path / name) for name in ("one", "two", "bad"))
+    one, two, bad = (write_key(tmp_path / name, TOKEN) for name in ("one", "two", "bad"))
     told = tell(listen(f"tcp:0:{LOCAL}"), doors=doors(made))
     assert made == []
     told.reload(web(f"tcp:0:{LOCAL}", one))
@@ -677,9 +680,24 @@ async def test_a_door_is_opened_answers_otherwise_and_is_shut(tell: Tell, tmp_pa
     assert [answers.started for answers in made] == [0, 0, 1]
 
 
+async def test_a_secret_that_is_another_in_the_same_file_makes_a_door_answer_otherwise(
+    tell: Tell, tmp_path: Path
+) -> None:
+    made: list[Answers] = []
+    token = write_key(tmp_path / "one", TOKEN)
+    told = tell(web(f"tcp:0:{LOCAL}", token), doors=doors(made))
+    assert told.node.reload() == "reloaded: nothing changed" and len(made) == 1
+    token.write_bytes(TOKEN[::-1].strip())
+    assert told.node.reload() == "reloaded: web.token: read again" and len(made) == 2
+    for wrong in (b"", b"short", b"one two three four five", "0123456789abcdé".encode()):
+        token.write_bytes(wrong)
+        assert "web.token: expected 16 to 4096 characters" in told.node.reload() and len(made) == 2
+    await hears(told)
+
+
 async def test_a_door_with_renewed_certificates_is_started_once_and_stopped_once(tell: Tell, tmp_path: Path) -> None:
     made: list[Answers] = []
-    token = write_key(tmp_path / "one")
+    token = write_key(tmp_path / "one", TOKEN)
     key, certificate = write_pair(tmp_path)
     where = f"ssl:0:privateKey={key}:certKey={certificate}:{LOCAL}"
     told = tell(web(where, token), doors=doors(made))
@@ -697,7 +715,7 @@ async def test_a_port_may_change_what_it_is_for(tell: Tell, tmp_path: Path) -> N
     told = tell(listen(f"tcp:{port}:{LOCAL}"), doors=doors(made))
     alice = await told.login("alice")
     before = told.ports[0]
-    told.reload(web(f"tcp:{port}:{LOCAL}", write_key(tmp_path / "one")))
+    told.reload(web(f"tcp:{port}:{LOCAL}", write_key(tmp_path / "one", TOKEN)))
     assert told.ports[1] is before
     assert await hears(told) == [b"one"]
     assert await ask(alice) == []
@@ -706,7 +724,7 @@ async def test_a_port_may_change_what_it_is_for(tell: Tell, tmp_path: Path) -> N
 
 async def test_the_door_of_a_node_that_starts_is_open(tell: Tell, tmp_path: Path) -> None:
     made: list[Answers] = []
-    told = tell(web(f"tcp:0:{LOCAL}", write_key(tmp_path / "one")), doors=doors(made))
+    told = tell(web(f"tcp:0:{LOCAL}", write_key(tmp_path / "one", TOKEN)), doors=doors(made))
     assert await hears(told) == [b"one"]
     peer = told.connect(1)
     with pytest.raises(EndOfInput):

@@ -52,7 +52,7 @@ def options(taken: str, ending: Ending) -> list[str]:
 
 def totals(street: Street) -> str:
     """The ledger at the end of a node's log."""
-    found = re.search("totals: (.*)", "\n".join(street.node.out))
+    found = re.search(r'totals: ([^"]*)', "\n".join(street.node.out))
     assert found is not None, street.node.report()
     return found[1]
 
@@ -67,7 +67,7 @@ def weather(street: Street, storm: Storm, ending: Ending) -> None:
     finally:
         storm.crowd.close()
     storm.close_books(totals(street), strict=ending in (Ending.CALM, Ending.SUDDEN))
-    closed = re.search(r"connections closed: \{(.*)\}", "\n".join(street.node.out))
+    closed = re.search(r"connections closed: \{([^}]*)\}", "\n".join(street.node.out))
     assert closed is not None, street.node.report()
     counts = [int(count) for count in re.findall(r": (\d+)", closed[1])]
     if ending is Ending.CALM:

@@ -20,6 +20,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.tcp import Connection
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 
+from nettool.peers.factory import REMEMBERED
 from nettool.tap import Options, makeService
 from tests.real.books import Totals
 from tests.real.node import PATIENCE, TCP, RealPeer, eventually, who
@@ -117,9 +118,9 @@ def of_the_node() -> Counter[str]:
 
 
 async def more_than(before: Counter[str]) -> list[str]:
-    """What there is more of than before, but for the one plan that routing keeps."""
+    """What there is more of than before, but for the one plan that routing keeps, and the bounded lists of the gone."""
     await deferLater(reactor, 0)  # the end of a turn, if one is due
-    more = of_the_node() - before - Counter(Plan=1)
+    more = of_the_node() - before - Counter(Plan=1, ClosedConnection=2 * REMEMBERED)
     return [f"{count} more {kind}" for kind, count in sorted(more.items())]
 
 

@@ -78,4 +78,4 @@ class KnownNodes:
                 try:
                     callback(changed)
                 except Exception:
-                    self._log.failure("a subscriber to addresses failed", event="subscriber-failed")
+                    self._log.failure("a subscriber to addresses failed", event="addresses-failed")

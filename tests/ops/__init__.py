@@ -1,0 +1,1 @@
+"""What operators see and may do: snapshots, metrics, the web door."""

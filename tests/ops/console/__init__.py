@@ -1,0 +1,1 @@
+"""The manhole: its keys, its protocol against strangers, and what operators type."""

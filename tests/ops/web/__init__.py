@@ -1,0 +1,1 @@
+"""What the node says over HTTP, without sockets and in a browser."""
