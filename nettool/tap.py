@@ -215,8 +215,8 @@ class ProcessNode(ReloadableNode):
             self._end(EX_UNAVAILABLE, f"listen: {error}")
 
     def _end(self, status: int, message: str) -> NoReturn:
-        # for a daemon, whose standard error is nobody's
-        self._log.critical("cannot start: {error}", event="cannot-start", error=message)
+        # For a daemon, whose standard error is nobody's; a critical one twist would print beside the line that follows.
+        self._log.error("cannot start: {error}", event="cannot-start", error=message)
         if self.last_words is not None:
             self.last_words.are(status, message)
         _remove_own(self.pid_file)

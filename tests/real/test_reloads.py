@@ -217,7 +217,6 @@ async def test_what_needs_a_restart_stays_and_is_told(tell: Tell) -> None:
         ('[delivery]\noutbox-bytes = "1KiB"\n', "delivery.outbox-bytes: expected 0"),
         ('[peers]\nlisten = "tcp:x"\n', "peers.listen: expected an endpoint"),
         ('[manhole]\nlisten = "tcp:1"\n', "manhole.authorized-keys: expected a file"),
-        ('[web]\nlisten = "tcp:1"\n', "web.listen: this node has nothing that could answer there"),
     ],
 )
 async def test_a_bad_file_changes_nothing_and_is_told(tell: Tell, text: str, told_of: str) -> None:

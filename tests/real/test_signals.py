@@ -201,7 +201,7 @@ def test_what_comes_while_it_starts_does_not_kill_it_and_is_done_later(
     assert street.node.terminate() == 0
     # A daemon's log was rotated meanwhile, since USR1 came too.
     written = [path.read_text() for path in tmp_path.glob("twistd.log*")] or street.node.out
-    assert sum(text.count("reloaded") for text in written) == 1
+    assert sum(text.count('"event": "reloaded"') for text in written) == 1
 
 
 @pytest.mark.system("logrotate")

@@ -50,7 +50,7 @@ EVENTS: Mapping[str, Event] = {
         "critical", "An address cannot be bound; the process ends, or lives without that listener.", "where", "error"
     ),
     "configured": _always("info", "The file that the node was configured by.", "file", "digest"),
-    "cannot-start": _always("critical", "The node cannot start, and the process ends.", "error"),
+    "cannot-start": _always("error", "The node cannot start, and the process ends.", "error"),
     "config-warning": _always("warn", "Something that the configuration allows and that is worth knowing.", "warning"),
     "draining": _always("info", "The node was told to stop, and flushes.", "count"),
     "drain-failed": _fault("error", "The drain failed, and connections were cut off."),
