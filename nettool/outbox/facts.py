@@ -6,7 +6,7 @@ In: an outbox's own account of itself.  Out: frozen values that keep nothing ali
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -15,6 +15,7 @@ from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch
 from nettool.outbox.gates import Gate
 from nettool.outbox.lane import Lane
+from nettool.settings import DeliverySettings
 
 
 class LaneName(StrEnum):
@@ -84,6 +85,21 @@ class OutboxSnapshot:
 
 EMPTY = OutboxSnapshot(0, 0, 0.0, (), (), 0.0, ())
 """Of most outboxes, at most moments."""
+
+
+def snapshot_of(
+    batches: Sequence[Batch], backlog: Backlog | None, delivery: DeliverySettings, now: float
+) -> OutboxSnapshot:
+    """Of an outbox that holds these batches, and has this backlog, if any."""
+    return OutboxSnapshot(
+        lines=sum(batch.lines for batch in batches),
+        held_bytes=held_by(batches),
+        oldest=oldest_in(batches, now),
+        fillers=fillers_of(batches),
+        waiting=() if backlog is None else waiting_at(backlog, now),
+        full_for=0.0 if backlog is None else full_for(backlog.full_since, now),
+        lanes=() if backlog is None else lanes_of(backlog, delivery.direct_patience, delivery.topic_patience, now),
+    )
 
 
 def fillers_of(batches: Iterable[Batch]) -> tuple[Filler, ...]:

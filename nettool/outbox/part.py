@@ -7,20 +7,9 @@ of it where walking the shorter side will do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.batch import Batch
 from nettool.settings import CHUNK
 from nettool.wire.lines import count
-
-
-class HandedPart(NamedTuple):
-    """What one chunk of a large batch was, as a batch is counted."""
-
-    kind: Kind
-    lines: int
-    """The lines that it completed."""
-    data: memoryview
 
 
 class Part:

@@ -16,10 +16,9 @@ that comes alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from nettool.outbox.batch import Batch, Kind, tell_apart
-from nettool.outbox.part import HandedPart
 
 
 class Passage:
@@ -54,7 +53,8 @@ class Passage:
         self.bytes = 0
         """Their bytes, as they were handed over."""
         self.seconds = 0.0
-        """Their time in outboxes, from the read that brought them: the sum over all copies."""
+        """Their time in outboxes, from the read that brought them: the sum over all copies.  Up to a millisecond in an
+        open outbox is none, and batches of one turn have waited since its middle."""
         self.given_up = 0
         """Copies that went back, or were dropped."""
         self.told_apart = 0
@@ -89,20 +89,15 @@ class Transfer:
     __slots__ = ("_passages", "bytes", "counts", "since")
 
     def __init__(
-        self, size: int, handed: Iterable[Batch | HandedPart], passages: Sequence[Passage], since: float
+        self, size: int, counts: Mapping[Kind, tuple[int, int]], passages: Sequence[Passage], since: float
     ) -> None:
-        """`handed` is what the chunk was made of; it is not kept."""
         self.bytes = size
         """Of the whole chunk, answers included."""
-        self.since = since
-        self.counts: dict[Kind, tuple[int, int]] = {}
+        self.counts = counts
         """Copies and their bytes, by kind."""
+        self.since = since
         self._passages = passages
-        for batch in handed:
-            if batch.kind <= Kind.MIXED:
-                lines, data = self.counts.get(batch.kind, (0, 0))
-                self.counts[batch.kind] = (lines + batch.lines, data + len(batch.data))
-        for kind, (lines, data) in self.counts.items():
+        for kind, (lines, data) in counts.items():
             passages[kind].held += lines
             passages[kind].untaken_bytes += data
 

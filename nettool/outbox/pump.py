@@ -156,10 +156,8 @@ class Pump:
                 self._sink.write(chunk)
                 if not outbox.ready and outbox.backlog is None and outbox.part is None:
                     break
-            if chunk is not None:
-                if outbox.blocked:
-                    self._begin_transfer(len(chunk), now)
-                outbox.handed = ()
+            if chunk is not None and outbox.blocked:
+                self._begin_transfer(len(chunk), now)
         except Exception:
             self._fail()
         if self._waiting is not None and not outbox.blocked:

@@ -11,7 +11,7 @@ When it does not, what is left becomes a `Backlog`, which has the bounds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from math import inf
 
 from nettool.errors import ReturnReason
@@ -20,15 +20,20 @@ from nettool.outbox import facts
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import CHARGE, Batch, Kind
 from nettool.outbox.facts import OutboxSnapshot
-from nettool.outbox.part import HandedPart, Part
+from nettool.outbox.part import Part
 from nettool.outbox.passage import Transfer
 from nettool.settings import CHUNK, Live
 
 Chunk = bytes | bytearray | memoryview
 """What is handed to a transport at a time."""
 
+AT_ONCE = 0.001
+"""Seconds up to which what passes an open outbox has not waited: adding them up costs 2 % where batches are small."""
+
 # Looked up in their class they would cost 50 ns a batch.
 _DIRECT, _TOPIC, _MIXED = Kind.DIRECT, Kind.TOPIC, Kind.MIXED.value
+
+_NOTHING: Mapping[Kind, tuple[int, int]] = {}
 
 
 class Outbox:
@@ -39,6 +44,9 @@ class Outbox:
     """
 
     __slots__ = (
+        "_handed",
+        "_handed_kind",
+        "_handed_lines",
         "_home",
         "_lagged",
         "_ledger",
@@ -48,7 +56,6 @@ class Outbox:
         "backlog",
         "blocked",
         "closed",
-        "handed",
         "left",
         "owner",
         "part",
@@ -74,8 +81,11 @@ class Outbox:
         self.left = (0, 0)
         """Texts that were in it when it was closed: to its name, which go back to their senders, and all others."""
         self._lagged = 0
-        self.handed: Sequence[Batch | HandedPart] = ()
-        """What the last chunk was made of: for the pump, which sees that it is not kept alive here."""
+        self._handed_kind: Kind | None = None
+        """What the last chunk was made of, if of one kind, with its lines; no batches, which would be kept alive."""
+        self._handed_lines = 0
+        self._handed = _NOTHING
+        """The same for a chunk of several kinds: its texts, as lines and bytes."""
 
     # What comes in
 
@@ -84,14 +94,15 @@ class Outbox:
         if self.blocked:
             self._put_back(batch)
             return
-        ready, pump = self.ready, self.pump
-        assert pump is not None
+        ready = self.ready
         if not ready:
-            pump.wake()
+            assert self.pump is not None
+            self.pump.wake()
         ready.append(batch)
         size = self._ready_bytes = self._ready_bytes + len(batch.data)
         if size >= CHUNK:
-            pump.flush(batch.at)
+            assert self.pump is not None
+            self.pump.flush(batch.at)
 
     def _put_back(self, batch: Batch) -> None:
         if self.closed is not None:
@@ -136,7 +147,6 @@ class Outbox:
         if len(batches) > 1:
             return self._together(batches, now)
         # One small batch is most of the traffic where lines come one by one: it is counted here, without a call.
-        self.handed = batches
         batch = batches[0]
         kind, data = batch.kind, batch.data
         if kind is _DIRECT:
@@ -146,30 +156,32 @@ class Outbox:
         else:
             self._count_each(batches, now)
             return data
+        self._handed_kind, self._handed_lines = kind, batch.lines
         lines = batch.lines
         passage.delivered += lines
         passage.bytes += len(data)
         waited = now - batch.at
-        if waited > 0.0:  # 0 where a read is written at once; less than that if a clock was set back
+        if waited > AT_ONCE:
             passage.seconds += lines * waited
         return data
 
     def _together(self, batches: list[Batch], now: float) -> bytes:
         """All batches of one turn as one chunk; how long they waited is estimated, to pay for it once a chunk."""
-        self.handed = batches
         data = b"".join([batch.data for batch in batches])
-        kind, delivered = batches[0].kind, 0
+        kind, lines = batches[0].kind, 0
         for batch in batches:
             if batch.kind is not kind:
                 break
-            delivered += batch.lines
+            lines += batch.lines
         else:
             if kind <= _MIXED:
+                self._handed_kind, self._handed_lines = kind, lines
                 passage = self._ledger.passages[kind]
-                passage.delivered += delivered
+                passage.delivered += lines
                 passage.bytes += len(data)
-                middle = (batches[0].at + batches[-1].at) / 2
-                passage.seconds += delivered * max(now - middle, 0.0)
+                waited = now - (batches[0].at + batches[-1].at) * 0.5
+                if waited > AT_ONCE:
+                    passage.seconds += lines * waited
                 return data
         self._count_each(batches, now)
         return data
@@ -178,28 +190,28 @@ class Outbox:
         """A chunk where there is more than one, or something waits."""
         if self.part is not None:
             return self._next_part(self.part, now)
-        from_backlog = self.backlog is not None
-        if self.backlog is not None:
-            batches = self.backlog.take()
-            self._look_whether_empty(now)
-        else:
-            batches = self._first_ready()
+        backlog = self.backlog
+        batches = self._first_ready() if backlog is None else backlog.take()
+        self._look_whether_empty(now)
         if len(batches[0].data) > CHUNK:
             self.part = Part(batches[0])
             return self._next_part(self.part, now)
-        if not from_backlog:
+        if backlog is None:
             return self._together(batches, now)
-        self.handed = batches
         self._count_each(batches, now)
         return b"".join([batch.data for batch in batches])
 
     def _count_each(self, batches: list[Batch], now: float) -> None:
         """These have been handed over, and are of any kinds."""
+        handed: dict[Kind, tuple[int, int]] = {}
         for batch in batches:
             if batch.kind <= _MIXED:
                 self._count(batch, batch.lines, len(batch.data), now)
+                lines, size = handed.get(batch.kind, (0, 0))
+                handed[batch.kind] = (lines + batch.lines, size + len(batch.data))
             elif batch.reason is not None:
                 self._ledger.give_back(batch.lines, batch.reason, len(batch.data))
+        self._handed_kind, self._handed = None, handed or _NOTHING
 
     def _count(self, batch: Batch, lines: int, size: int, now: float) -> None:
         passage = self._ledger.passages[batch.kind]
@@ -209,7 +221,8 @@ class Outbox:
 
     def begin_transfer(self, size: int, now: float) -> Transfer:
         """The last chunk, of so many bytes, was not taken at once."""
-        return Transfer(size, self.handed, self._ledger.passages, now)
+        handed = self._handed if self._handed_kind is None else {self._handed_kind: (self._handed_lines, size)}
+        return Transfer(size, handed, self._ledger.passages, now)
 
     def made_room(self, now: float) -> None:
         """The transport took what it was handed: senders that waited for this go on."""
@@ -231,14 +244,14 @@ class Outbox:
     def _next_part(self, part: Part, now: float) -> memoryview:
         chunk, lines = part.next()
         batch = part.batch
-        self.handed = ()
         if part.done:
             self.part = None
         if self.backlog is not None:
             self.backlog.part_went(len(chunk), part.done)
             self._look_whether_empty(now)
+        self._handed_kind, self._handed = None, _NOTHING
         if batch.kind <= _MIXED:
-            self.handed = (HandedPart(batch.kind, lines, chunk),)
+            self._handed_kind, self._handed_lines = batch.kind, lines
             self._count(batch, lines, len(chunk), now)
         elif batch.reason is not None:
             self._ledger.give_back(lines, batch.reason, len(chunk))
@@ -370,18 +383,7 @@ class Outbox:
         """See `OutboxSnapshot`; costs time in proportion to what is queued, and next to none if nothing is."""
         if self.empty:
             return facts.EMPTY
-        batches, backlog, delivery = self.batches(), self.backlog, self._live.delivery
-        return OutboxSnapshot(
-            lines=sum(batch.lines for batch in batches),
-            held_bytes=facts.held_by(batches),
-            oldest=facts.oldest_in(batches, now),
-            fillers=facts.fillers_of(batches),
-            waiting=() if backlog is None else facts.waiting_at(backlog, now),
-            full_for=facts.full_for(self.full_since, now),
-            lanes=()
-            if backlog is None
-            else facts.lanes_of(backlog, delivery.direct_patience, delivery.topic_patience, now),
-        )
+        return facts.snapshot_of(self.batches(), self.backlog, self._live.delivery, now)
 
 
 class _Watched(Outbox):
