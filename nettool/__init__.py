@@ -12,9 +12,9 @@ Read the rooms in the direction in which a line goes through them:
    `nettool.embed`: the same inside another program, or a test;
 7. `nettool.commands`: the command `nettool`.
 
-`nettool.mesh` is a library of its own: many connections as one; links between nodes will be built on it.
+`nettool.cluster` is other nodes, between the broker and `nettool.mesh`, which is a library of its own.
 
-Below them all lie `nettool.settings`, `nettool.errors` and `nettool.interfaces`.
+Below them all lie `nettool.settings`, `nettool.errors`, `nettool.interfaces` and `nettool.files`.
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ Never: behaviour.  A reason is named here or it does not exist; a test holds the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class ErrorCode(bytes, Enum):
@@ -26,6 +26,7 @@ class ErrorCode(bytes, Enum):
     TOO_MANY_ADDRESSES = b"too-many-addresses"
     TOO_MANY_TOPICS = b"too-many-topics"
     NO_SUCH_PEER = b"no-such-peer"
+    AMBIGUOUS_NAME = b"ambiguous-name"
     LAGGED = b"lagged"
     RETURNS_LOST = b"returns-lost"
 
@@ -54,6 +55,9 @@ class ReturnReason(bytes, Enum):
     QUEUE_FULL = b"queue-full"
     DISCONNECTED = b"disconnected"
     SLOW_CONSUMER = b"slow-consumer"
+    NO_SUCH_PEER = b"no-such-peer"
+    """On the node that it was sent to; where there is none here, it is an error instead."""
+    NODE_UNREACHABLE = b"node-unreachable"
     SHUTDOWN = b"shutdown"
 
 
@@ -68,8 +72,71 @@ class DropReason(bytes, Enum):
     """A line to be given back whose sender has left."""
     RETURN_OVERFLOW = b"return-overflow"
     """A line to be given back to a sender who does not read; it is told by `error returns-lost`."""
+    LINK_LOST = b"link-lost"
+    """A line that was sent to another node, which ended before it said what had become of it; or a topic line that
+    waited for a link for too long."""
     SHUTDOWN = b"shutdown"
     """A line that the node's own end left no time to deliver or to give back."""
+
+
+class LinkEnd(StrEnum):
+    """Why a connection to another node ended, or was not made the link."""
+
+    LOST = "lost"
+    """The network or the other node ended the connection."""
+    UNREACHABLE = "unreachable"
+    """No connection could be made to any of the node's addresses."""
+    SILENT = "silent"
+    """Nothing was heard for too long, or a ping was not answered."""
+    REPLACED = "replaced"
+    """Another connection is the link now."""
+    ALREADY_LINKED = "already-linked"
+    """There is a link, and this connection is not it."""
+    HELLO_TIMEOUT = "hello-timeout"
+    NOT_TAKEN = "not-taken"
+    """The other node, which decides, said nothing."""
+    VERSION = "version"
+    """The two speak no common version of the protocol."""
+    NOT_TRUSTED = "not-trusted"
+    WRONG_NAME = "wrong-name"
+    """Another node answered than the one that was meant, or one with this node's own name."""
+    UNKNOWN_NODE = "unknown-node"
+    BAD_FRAME = "bad-frame"
+    """It said what no node says."""
+    REFUSED = "refused"
+    """The other node ended it, and said why."""
+    TOO_SLOW = "too-slow"
+    """Its transport took nothing for `stall-timeout`."""
+    REMOVED = "removed"
+    """The node is not configured or trusted any more."""
+    SHUTDOWN = "shutdown"
+    BROKEN = "broken"
+    """An exception: a fault of ours, logged."""
+
+
+class RefusalReason(bytes, Enum):
+    """Why another node is refused."""
+
+    NOT_TRUSTED = b"not-trusted"
+    """Neither its name nor its key is known."""
+    OTHER_KEY = b"other-key"
+    """Its name is trusted with another key."""
+    OTHER_NAME = b"other-name"
+    """Its key is trusted under another name."""
+    SAME_NAME = b"same-name"
+    """It has this node's name."""
+    SAME_KEY = b"same-key"
+    """It has this node's key: it is this node, or has a copy of its state directory."""
+    NOT_MEANT = b"not-meant"
+    """It is another node than the one that was dialled."""
+    BAD_NAME = b"bad-name"
+    """It gives a name that cannot be one."""
+    NO_CERTIFICATE = b"no-certificate"
+    """It has shown no certificate."""
+    WRONG_KEY_KIND = b"wrong-key-kind"
+    """The key of its certificate is none that a node has."""
+    NOT_A_LINK = b"not-a-link"
+    """It speaks TLS, but not a link's."""
 
 
 @dataclass(frozen=True, slots=True)

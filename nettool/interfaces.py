@@ -75,6 +75,12 @@ class ILedger(Interface):
     topic: Any = Attribute("The `Passage` of batches to topics.")
     passages: Sequence[Any] = Attribute("These, and that of mixed batches: by the number of their `Kind`.")
 
+    def forward(copies: int, topical: bool, size: int, seconds: float) -> None:
+        """Another node has taken them, as so many bytes, so long after they were routed."""
+
+    def forward_back(copies: int, reason: ReturnReason, size: int) -> None:
+        """The node of their sender has taken back as many."""
+
     def give_back(copies: int, reason: ReturnReason, size: int) -> None:
         """They were handed to their sender's transport, as so many bytes."""
 

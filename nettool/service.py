@@ -19,6 +19,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from nettool.broker.broker import Broker
+from nettool.cluster.service import LinkService
 from nettool.listening.exchange import Exchange
 from nettool.listening.listener import Listener
 from nettool.peers.factory import PeerFactory
@@ -44,6 +45,8 @@ class NodeService(MultiService):
         self.live = Live(settings)
         self.broker = Broker(self.live)
         self.peers = PeerFactory(self.broker, self.live, reactor)
+        self.links: LinkService | None = None
+        """Other nodes; a node alone has none."""
         self.listeners: list[Listener] = []
         self.at_end: list[Callable[[], Awaitable[None]]] = []
         """Awaited, one after the other, when the drain is over: for what is there to see it, such as consoles."""
@@ -98,6 +101,15 @@ class NodeService(MultiService):
             "could not close {where}: {error}", event="close-failed", where=where, error=failure.getErrorMessage()
         )
 
+    # Other nodes
+
+    def link(self, **arguments: Any) -> LinkService:
+        """Become one node among others, before the start; the arguments are those of `LinkService`."""
+        self.links = LinkService(self.broker, self.live, self.peers.turn, self.reactor, **arguments)
+        self.links.setServiceParent(self)
+        self.peers.flush_elsewhere = self.links.flush
+        return self.links
+
     # What is in force
 
     def put_in_force(self, settings: Settings) -> None:
@@ -150,11 +162,13 @@ class NodeService(MultiService):
             await self._stop_all([service for service in self if service not in to_the_end])
             await DeferredList(list(self._closing))
             await self.peers.drain()
+            if self.links is not None:
+                await self.links.closed()
             for last in self.at_end:
                 await last()
         except Exception:  # a fault of ours must not cost the totals too
             self._log.failure("the drain failed", level=LogLevel.error, event="drain-failed")
-            self.peers.abort()
+            self._cut_off()
         await self._stop_all(to_the_end)
         closed = {reason.value.decode(): count for reason, count in self.peers.closed.items()}
         self._log.info("connections closed: {closed}", event="closed", closed=closed)
@@ -166,4 +180,9 @@ class NodeService(MultiService):
     def abort(self) -> None:
         """Cut the drain short."""
         self._log.warn("stopping at once", event="stopping-at-once")
+        self._cut_off()
+
+    def _cut_off(self) -> None:
         self.peers.abort()
+        if self.links is not None:
+            self.links.abort()

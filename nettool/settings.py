@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, isinf
+from typing import Protocol
 
 from nettool.errors import Mistake, SettingError
 
@@ -130,6 +131,18 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What concerns other nodes."""
+
+    pending_timeout: float = 30.0
+    """Seconds that lines wait for a node without a link to it."""
+    presence_grace: float = 3.0
+    """Seconds without a link after which a node's peers have left."""
+    remote_window: int = MIB
+    """Bytes under way to one receiver on another node."""
+
+
+@dataclass(frozen=True, slots=True)
 class ManholeSettings:
     """The console of a process."""
 
@@ -156,6 +169,7 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     peers: PeerSettings = field(default_factory=PeerSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    links: LinkSettings = field(default_factory=LinkSettings)
     log: LogSettings = field(default_factory=LogSettings)
     manhole: ManholeSettings = field(default_factory=ManholeSettings)
     web: WebSettings = field(default_factory=WebSettings)
@@ -176,9 +190,13 @@ class Settings:
             ("node.drain-timeout", self.node.drain_timeout),
             ("peers.login-timeout", peers.login_timeout),
             ("delivery.stall-timeout", delivery.stall_timeout),
+            ("links.pending-timeout", self.links.pending_timeout),
+            ("links.presence-grace", self.links.presence_grace),
         ):
             if not seconds > 0:
                 mistakes.append(Mistake((key,), "expected a time above zero, or forever"))
+        if self.links.remote_window < KIB:
+            mistakes.append(Mistake(("links.remote-window",), "expected 1KiB or more"))
         if self.manhole.listen and not self.manhole.authorized_keys:
             keys = ("manhole.authorized-keys", "manhole.listen")
             mistakes.append(Mistake(keys, "expected a file of public keys, without which nobody could log in"))
@@ -194,13 +212,21 @@ class Settings:
         return []
 
 
+class HasDelivery(Protocol):
+    """Where the bounds that are in force now are found: the node's `Live`, or a link's."""
+
+    @property
+    def delivery(self) -> DeliverySettings:
+        """Bounds and patience."""
+
+
 class Live:
     """The settings in force now.
 
     Connections keep this cell, not its content, so that a change reaches those that are present.
     """
 
-    __slots__ = ("delivery", "node", "peers", "settings")
+    __slots__ = ("delivery", "links", "node", "peers", "settings")
 
     def __init__(self, settings: Settings) -> None:
         self.replace(settings)
@@ -211,6 +237,7 @@ class Live:
         self.node: NodeSettings = settings.node
         self.peers: PeerSettings = settings.peers
         self.delivery: DeliverySettings = settings.delivery
+        self.links: LinkSettings = settings.links
 
 
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h)", re.ASCII)

@@ -10,6 +10,7 @@ import ast
 import doctest
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from inspect import signature
 from pathlib import Path
+from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -26,10 +28,13 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.names.authority import BindAuthority
 from twisted.protocols.basic import LineOnlyReceiver
 
+from nettool.cluster.identity import parse_trusted
+from nettool.cluster.resolver import SrvResolver, parse_nodes
 from nettool.embed import Node
-from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
+from nettool.errors import CloseReason, DropReason, ErrorCode, RefusalReason, ReturnReason
 from nettool.ops.logs import Log
 from nettool.ops.logs.bursts import BURST
 from nettool.ops.logs.events import EVENTS
@@ -167,6 +172,36 @@ def configures_a_node(block: Block, tmp_path: Path) -> None:
                 (tmp_path / into).write_text(said, encoding="utf-8")
         else:
             starts_a_node(replace(block, text=line), tmp_path)
+
+
+def makes_keys(block: Block, tmp_path: Path) -> None:
+    """Commands of a shell: all succeed, and what they print are lines of trusted nodes."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = ["sh", "-e", "-c", block.text + "cat trusted-nodes 2> /dev/null || true"]
+    environment = {"PATH": path, "HOME": str(tmp_path)}
+    said = subprocess.run(shell, capture_output=True, check=True, cwd=tmp_path, env=environment).stdout
+    assert parse_trusted(b"\n".join(set(said.splitlines()))).keys
+
+
+def is_a_file_of_trusted_nodes(block: Block) -> None:
+    assert parse_trusted(block.text.encode()).keys.keys() == {b"alpha", b"beta", b"gamma"}
+
+
+def is_a_list_of_nodes(block: Block) -> None:
+    nodes = parse_nodes(block.text.encode(), "nodes")
+    assert {name: len(addresses) for name, addresses in nodes.items()} == {b"alpha": 1, b"beta": 2, b"gamma": 1}
+
+
+def is_a_zone(block: Block, tmp_path: Path) -> None:
+    """A server of Twisted's own reads it, and answers for the domain."""
+    (tmp_path / "zone").write_text(block.text, encoding="utf-8")
+    resolver = SrvResolver(
+        "cluster.example.net", BindAuthority(str(tmp_path / "zone")).lookupService, Clock(), Random()
+    )
+    resolver.startService()
+    resolver.stopService()
+    assert {name: len(resolver.addresses(name)) for name in resolver.names()} == {b"alpha": 1, b"beta": 2, b"gamma": 1}
+    assert resolver.addresses(b"beta")[0].host == "beta.cluster.example.net"
 
 
 def is_a_file_of_options(block: Block) -> None:
@@ -330,6 +365,10 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"", r"systemd:", is_in_the_unit_file),
     (r"", r"\$ curl ", is_told_by_the_web),
     (r"", r"python -m bench", is_a_benchmark),
+    (r"", r"nettool identity ", makes_keys),
+    (r"", r"# trusted-nodes", is_a_file_of_trusted_nodes),
+    (r"", r"# nodes", is_a_list_of_nodes),
+    (r"", r"\$ORIGIN ", is_a_zone),
     (r"", r"(\$ )?ssh -p 6022 localhost '", is_asked_at_a_console),
     (r"", r"manhole: ", is_a_line_of_the_manholes_log),
 ]
@@ -463,11 +502,16 @@ def test_the_protocols_tables_have_all_codes_and_reasons() -> None:
     table = [row for row in rows(page, "### Errors") if len(row) == 3 and row[2].strip(" |") in ("yes", "no")]
     told = {code: row[2].strip(" |") == "yes" for row in table for code in codes(row[0])}
     assert told.keys() == {code.value.decode() for code in ErrorCode}
-    reasons = dict(re.findall(r"^- Reasons for `(\w+)`: (.*?)\.$", text_of(page), re.MULTILINE))
+    reasons = dict(re.findall(r"^- Reasons for `(\w+)`: (.*?)\.$", text_of(page), re.MULTILINE | re.DOTALL))
     assert set(codes(reasons["returned"])) == {reason.value.decode() for reason in ReturnReason}
     unsaid = {CloseReason.DISCONNECTED, CloseReason.BROKEN}
     closing = {code for code, closes in told.items() if closes}
     assert set(codes(reasons["bye"])) | closing == {reason.value.decode() for reason in set(CloseReason) - unsaid}
+
+
+def test_the_page_of_the_cluster_has_all_reasons_to_refuse_a_node() -> None:
+    told = [code for row in rows("docs/cluster.md", "## Refused")[1:] for code in codes(row[0])]
+    assert told == [reason.value.decode() for reason in RefusalReason]
 
 
 def test_the_logs_table_has_all_events_with_their_levels_and_fields() -> None:
@@ -485,11 +529,32 @@ def test_the_ledgers_table_has_all_counts() -> None:
     assert {code for cell in table for code in codes(cell)} == {reason.value.decode() for reason in DropReason}
     words = [re.split(r"[:,]", cell)[0] for cell in table]
     snapshot: Any = Node(Clock()).totals()
-    assert list(dict.fromkeys(words)) == ["accepted", "delivered", "returned", "dropped", "queued", "refused"]
+    assert list(dict.fromkeys(words)) == [
+        "accepted",
+        "delivered",
+        "returned",
+        "dropped",
+        "forwarded",
+        "queued",
+        "refused",
+    ]
     assert {field.name for field in fields(snapshot)} == set(words)
 
 
-ROOMS_WITH_WORDS = ["broker", "outbox", "peers", "embed", "service", "tap", "options", "listening", "reloading"]
+ROOMS_WITH_WORDS = [
+    "broker",
+    "outbox",
+    "peers",
+    "embed",
+    "service",
+    "tap",
+    "options",
+    "listening",
+    "reloading",
+    "files",
+    "cluster/identity",
+    "cluster/resolver",
+]
 # Classes that are no word of their own.
 NO_WORDS = {"Options": "a command line's grammar", "Routing": "the room's own word, by its ways"}
 

@@ -42,7 +42,7 @@ def test_a_program_in_the_documentation_prints_what_is_shown(number: int, tmp_pa
 
 
 def test_all_programs_of_the_documentation_are_found() -> None:
-    assert len(BLOCKS) == TEXT.count("```python") == 4
+    assert len(BLOCKS) == TEXT.count("```python") == 5
     assert sum(bool(output) for _, output in BLOCKS) == TEXT.count("```text")
 
 

@@ -26,11 +26,12 @@ FLOORS = [
     ["mesh", "broker"],
     ["outbox"],
     ["wire"],
-    ["settings", "errors", "interfaces", "_reactor"],
+    ["files", "settings", "errors", "interfaces", "_reactor"],
 ]
 # Arrows between rooms on one floor.
 BESIDE = [
     ("embed", "ops"),
+    ("files", "errors"),
     ("settings", "errors"),
     ("interfaces", "errors"),
     ("interfaces", "settings"),
@@ -52,6 +53,23 @@ PURE = [
     "nettool.outbox.gates*",
     "nettool.outbox.losses*",
     "nettool.peers.session*",
+    *[
+        f"nettool.cluster.{module}"
+        for module in (
+            "arrivals",
+            "far",
+            "frames",
+            "link",
+            "linked",
+            "neighbour",
+            "outlet",
+            "phases",
+            "presence",
+            "queue",
+            "sending",
+            "snapshots",
+        )
+    ],
 ]
 IMPURE = ["twisted.internet", "time", "random", "os", "socket"]
 

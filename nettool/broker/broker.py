@@ -11,7 +11,8 @@ from enum import Enum
 
 from zope.interface import implementer
 
-from nettool.broker.directory import Directory, IMember
+from nettool.broker.cluster import Alone, ICluster
+from nettool.broker.directory import Directory, IMember, Near
 from nettool.broker.ledger import Ledger, LedgerSnapshot
 from nettool.broker.routing import Routing
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
@@ -20,6 +21,7 @@ from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.gates import Waits
 from nettool.outbox.passage import taken_apart
 from nettool.settings import TAKEOVER_DRAIN, Live, OnNameTaken
+from nettool.wire.blocks import prefixed
 from nettool.wire.names import is_topic
 from nettool.wire.replies import direct_prefix
 
@@ -63,8 +65,11 @@ class Broker:
         self._live = live
         self.ledger = Ledger()
         self.waits = Waits()
-        self.directory = Directory()
+        self.cluster: ICluster = Alone()
+        self.directory = Directory(lambda topic, heard: self.cluster.topic_heard(topic, heard))
         self.routing = Routing(self.directory, self.ledger, live)
+        self.arrivals = Routing(Near(self.directory), self.ledger, live)
+        """Of what other nodes have sent: it goes to nobody but those on this node."""
         self._holders: dict[bytes, IPeer] = {}
         """Who holds each name, leaving ones included."""
         self._heirs: dict[bytes, IPeer] = {}
@@ -72,6 +77,10 @@ class Broker:
         self._watchers: dict[IMember, None] = {}
         self._who: tuple[object, bytes] = (None, b"")
         self._heard: tuple[object, bytes] = (None, b"")
+
+    def join_cluster(self, cluster: ICluster) -> None:
+        """This node is one among others from now on; before its first peer."""
+        self.cluster = self.routing.cluster = cluster
 
     # Coming and going
 
@@ -81,7 +90,7 @@ class Broker:
         if holder is None:
             self._holders[peer.name] = peer
             self.directory.add(peer)
-            self._notice(b"here", peer, now)
+            self._tell_here(peer, now)
             return LoginOutcome.DONE
         if self._live.peers.on_name_taken is OnNameTaken.REJECT or peer.name in self._heirs:
             return LoginOutcome.TAKEN
@@ -97,6 +106,7 @@ class Broker:
         self._watchers.pop(peer, None)
         if self.directory.names.get(peer.name) is peer:
             self.directory.remove(peer)
+            self.cluster.peer_gone(peer)
             self._notice(b"gone", peer, now)
 
     def peer_ended(self, peer: IPeer, reason: ReturnReason, now: float) -> None:
@@ -110,13 +120,18 @@ class Broker:
                 self._holders[heir.name] = heir
                 self.directory.add(heir)
                 heir.name_is_free(now)
-                self._notice(b"here", heir, now)
+                self._tell_here(heir, now)
+
+    def _tell_here(self, peer: IPeer, now: float) -> None:
+        self.cluster.peer_here(peer)
+        self._notice(b"here", peer, now)
 
     def shut_down(self, now: float) -> None:
         """Time is up: what is still queued goes back to those senders who have taken all of theirs, or is counted."""
         stuck = [holder for holder in self._holders.values() if not holder.outbox.empty]
         for holder in stuck:
             holder.outbox.seal(ReturnReason.SHUTDOWN)
+        self.cluster.shut_down(now)
         for holder in stuck:
             holder.outbox.close(ReturnReason.SHUTDOWN, now)
 
@@ -192,19 +207,62 @@ class Broker:
                 self.ledger.drop(batch.lines, DropReason.SHUTDOWN if shutdown else DropReason.SENDER_GONE, size)
 
     def _return(self, batch: Batch, reason: ReturnReason, now: float) -> None:
-        sender = None if batch.sender is None else self.directory.names.get(batch.sender.name)
-        if sender is None or sender is not batch.sender:
+        peer = None if batch.sender is None else self.directory.names.get(batch.sender.name)
+        if peer is not None and peer is batch.sender:
+            old = direct_prefix(peer.name)
+            new = b"returned %b %b: " % (batch.address, reason.value)
+            # Every LF but the last is followed by the prefix, and no text has an LF: this finds each line's beginning.
+            data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
+            peer.outbox.put(Batch(Kind.RETURNED, peer, batch.address, data, batch.lines, now, None, reason))
+        elif not self.cluster.give_back(batch, reason, now):
             self.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
-            return
-        old = direct_prefix(sender.name)
-        new = b"returned %b %b: " % (batch.address, reason.value)
-        # Every LF but the last is followed by the prefix, and no text has an LF, so this finds each line's beginning.
-        data = new + batch.data[len(old) :].replace(b"\n" + old, b"\n" + new)
-        sender.outbox.put(Batch(Kind.RETURNED, sender, batch.address, data, batch.lines, now, None, reason))
+
+    # What other nodes bring
+
+    def peer_came_there(self, member: IMember, now: float) -> None:
+        """Somebody is on another node: `name@node`."""
+        self.directory.add_far(member)
+        self._notice(b"here", member, now)
+
+    def peer_left_there(self, member: IMember, now: float) -> None:
+        """He is not any more."""
+        self.directory.remove_far(member)
+        self._notice(b"gone", member, now)
+
+    def arrived(self, batch: Batch, name: bytes) -> IMember | None:
+        """Lines to a name on this node; to whom they went, or nobody, and then they go back."""
+        self.ledger.direct.accepted += batch.lines
+        peer = self.directory.names.get(name)
+        if peer is None:
+            self.give_back(batch, ReturnReason.NO_SUCH_PEER, batch.at)
+        else:
+            peer.outbox.put(batch)
+        return peer
+
+    def arrived_for_topic(self, batch: Batch) -> tuple[IMember, ...]:
+        """Lines to one topic, rendered, for those on this node who hear it; who that is."""
+        topic = self.directory.near.get(batch.address)
+        hearers = () if topic is None else topic.hearers
+        self.ledger.topic.accepted += batch.lines * len(hearers)
+        for hearer in hearers:
+            hearer.outbox.put(batch)
+        return hearers
+
+    def came_back(self, peer: IMember | None, address: bytes, reason: ReturnReason, texts: bytes, now: float) -> int:
+        """Texts of a peer of this node come back from another; of one that has left, if there is none.  How many."""
+        data, lines = prefixed(texts, b"returned %b %b: " % (address, reason.value))
+        self.ledger.direct.accepted += lines
+        self.ledger.direct.given_up += lines
+        if peer is None or self.directory.names.get(peer.name) is not peer:
+            self.ledger.drop(lines, DropReason.SENDER_GONE, len(texts))
+        else:
+            peer.outbox.put(Batch(Kind.RETURNED, peer, address, data, lines, now, None, reason))
+        return lines
 
     # What others may ask
 
     def snapshot(self) -> LedgerSnapshot:
-        """The ledger, beside what is found by walking the outboxes of all who hold a name."""
+        """The ledger, beside what is found by walking the outboxes of all who hold a name and the ways elsewhere."""
         outboxes = [holder.outbox for holder in self._holders.values()]
-        return self.ledger.snapshot(sum([outbox.queued() for outbox in outboxes if not outbox.empty]))
+        queued = sum([outbox.queued() for outbox in outboxes if not outbox.empty])
+        return self.ledger.snapshot(queued + self.cluster.queued())

@@ -27,6 +27,8 @@ class LedgerSnapshot:
     dropped: dict[DropReason, int]
     refused: dict[ErrorCode, int]
     queued: int
+    forwarded: int = 0
+    """Of the delivered and the returned, those that other nodes have taken."""
 
     @property
     def adds_up(self) -> bool:
@@ -40,6 +42,8 @@ class LedgerSnapshot:
     def _words(self) -> Iterator[tuple[str, int]]:
         yield "accepted", self.accepted
         yield "delivered", self.delivered
+        if self.forwarded:
+            yield "forwarded", self.forwarded
         for word, counts in (("returned", self.returned), ("dropped", self.dropped)):
             yield word, sum(counts.values())
             for reason, count in counts.items():
@@ -61,6 +65,7 @@ class Ledger:
         "direct",
         "dropped",
         "dropped_bytes",
+        "forwarded",
         "mixed",
         "passages",
         "refused",
@@ -73,6 +78,7 @@ class Ledger:
         self.direct, self.topic, self.mixed = Passage(), Passage(), Passage()
         self.passages = (self.direct, self.topic, self.mixed)
         """By `Kind`.  What is accepted is counted here by routing, what is delivered by outboxes, batch by batch."""
+        self.forwarded = 0
         self.returned: dict[ReturnReason, int] = {}
         self.returned_bytes: dict[ReturnReason, int] = {}
         self.dropped: dict[DropReason, int] = {}
@@ -83,6 +89,19 @@ class Ledger:
     def accepted(self) -> int:
         """Copies that were put into outboxes."""
         return self.direct.accepted + self.topic.accepted + self.mixed.accepted
+
+    def forward(self, copies: int, topical: bool, size: int, seconds: float) -> None:
+        """See `ILedger`: to this node they are delivered."""
+        passage = self.topic if topical else self.direct
+        passage.delivered += copies
+        passage.bytes += size
+        passage.seconds += copies * max(seconds, 0.0)
+        self.forwarded += copies
+
+    def forward_back(self, copies: int, reason: ReturnReason, size: int) -> None:
+        """See `ILedger`: they are on their way back to their sender, who is on another node."""
+        self.give_back(copies, reason, size)
+        self.forwarded += copies
 
     @property
     def delivered(self) -> int:
@@ -107,5 +126,11 @@ class Ledger:
     def snapshot(self, queued: int) -> LedgerSnapshot:
         """The counts now, beside what was found queued."""
         return LedgerSnapshot(
-            self.accepted, self.delivered, dict(self.returned), dict(self.dropped), dict(self.refused), queued
+            self.accepted,
+            self.delivered,
+            dict(self.returned),
+            dict(self.dropped),
+            dict(self.refused),
+            queued,
+            self.forwarded,
         )

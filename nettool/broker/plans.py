@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nettool.broker.directory import Directory, IMember
+from nettool.broker.directory import Directory, IMember, Near
 from nettool.outbox.batch import Kind
 
 LARGEST = 2000
@@ -46,7 +46,7 @@ class Plan:
 
     __slots__ = ("_by_address", "addresses", "all_topics", "columns", "excluded", "lists", "stale", "topics")
 
-    def __init__(self, directory: Directory, addresses: Iterable[bytes], excluded: IMember | None) -> None:
+    def __init__(self, directory: Directory | Near, addresses: Iterable[bytes], excluded: IMember | None) -> None:
         """`excluded` hears nothing: it is the sender."""
         self.addresses = frozenset(addresses)
         self.topics = frozenset(address for address in self.addresses if address[:1] == b"#")
@@ -60,7 +60,7 @@ class Plan:
         self._make_columns(directory)
         directory.depend(self)
 
-    def _make_columns(self, directory: Directory) -> None:
+    def _make_columns(self, directory: Directory | Near) -> None:
         reached: dict[IMember, list[bytes]] = {}
         for address in sorted(self.addresses):
             if address in self.topics:

@@ -20,12 +20,13 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from operator import is_, length_hint
 
-from nettool.broker.directory import Directory, IMember
+from nettool.broker.cluster import Alone, ICluster
+from nettool.broker.directory import Directory, IMember, Near
 from nettool.broker.ledger import Ledger
 from nettool.broker.plans import LARGEST, Plan
 from nettool.errors import ErrorCode
@@ -72,8 +73,11 @@ _Grouping = Callable[[list[bytes]], _Groups | None]
 class Routing:
     """Routes what one sender's read brought; keeps plans, and which way fitted a sender's last lines."""
 
-    def __init__(self, directory: Directory, ledger: Ledger, live: Live) -> None:
+    def __init__(
+        self, directory: Directory | Near, ledger: Ledger, live: Live, cluster: ICluster | None = None
+    ) -> None:
         self._directory = directory
+        self.cluster: ICluster = Alone() if cluster is None else cluster
         self._ledger = ledger
         self._direct = ledger.direct
         self._live = live
@@ -112,7 +116,7 @@ class Routing:
         ):
             return 0
         address = block[:colon]
-        member = self._directory.names.get(address)
+        member = self._directory.reach.get(address)
         if member is not None:
             prefix = direct_prefix(sender.name)
             data, lines = (prefix + block[colon + 2 :], 1) if end == last else replace(block, head, prefix, end)
@@ -178,8 +182,10 @@ class Routing:
     def _route_names(self, sender: IMember, piece: list[bytes], group: _Grouping, now: float) -> int:
         """Route a piece in which every line is to plain names; 0, with nothing done, if that is not so."""
         groups = group(piece)
-        names = self._directory.names
+        names = self._directory.reach
         if groups is None or not all(map(_PLAIN_NAME.fullmatch, groups.keys() - names.keys())):
+            return 0
+        if self._directory.far and len(groups) > 1 and _meet(names[address] for address in groups if address in names):
             return 0
         prefix, direct = direct_prefix(sender.name), self._direct
         for address, column in groups.items():
@@ -340,13 +346,17 @@ class Routing:
         return len(send.addresses)
 
     def _member(self, address: bytes) -> IMember | None:
-        name, _, node = address.partition(b"@")
-        if node == self._live.node.name or name == address:
+        name, at, node = address.partition(b"@")
+        if at and node == self._live.node.name:
             return self._directory.names.get(name)
-        return None
+        return self._directory.reach.get(address) or (self.cluster.find(address) if at else None)
 
     def _no_such_peer(self, sender: IMember, address: bytes, lines: int, now: float) -> None:
-        self.refuse(sender, ErrorCode.NO_SUCH_PEER, address, lines, now)
+        nodes = self.cluster.nodes_with(address)
+        if len(nodes) > 1:
+            self.refuse(sender, ErrorCode.AMBIGUOUS_NAME, b" ".join([address, *nodes]), lines, now)
+        else:
+            self.refuse(sender, ErrorCode.NO_SUCH_PEER, address, lines, now)
 
     # Errors
 
@@ -355,6 +365,12 @@ class Routing:
         self._ledger.refuse(code, lines)
         answer = b"error %b: %b\n" % (code.value, detail) * lines
         sender.outbox.put(Batch(Kind.ANSWER, sender, b"", answer, 0, now))
+
+
+def _meet(members: Iterable[IMember]) -> bool:
+    """Whether two addresses reach one member, as `bob` and `bob@node2` may: grouped, lines would lose their order."""
+    reached = list(members)
+    return len(set(reached)) < len(reached)
 
 
 def _group(piece: list[bytes]) -> _Groups:

@@ -15,6 +15,7 @@ from nettool import __version__
 from nettool.commands.check_config import check_config
 from nettool.commands.default_config import default_config
 from nettool.commands.exits import Exit
+from nettool.commands.identity import identity
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
@@ -25,6 +26,7 @@ def nettool() -> None:
 
 nettool.add_command(check_config)
 nettool.add_command(default_config)
+nettool.add_command(identity)
 
 
 def main(words: Sequence[str] | None = None) -> int:

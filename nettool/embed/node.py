@@ -29,7 +29,9 @@ T = TypeVar("T")
 P = TypeVar("P", bound=IProtocol)
 
 # Those of the node itself: a log, a console and a status page are a process's own, and `listen` has its own argument.
-_OPTIONS = [option for option in TABLE if option.group in ("node", "peers", "delivery") and option.name != "listen"]
+_OPTIONS = [
+    option for option in TABLE if option.group in ("node", "peers", "delivery", "links") and option.name != "listen"
+]
 
 
 class Node(NodeService):

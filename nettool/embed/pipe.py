@@ -218,14 +218,14 @@ class End:
             self._lose(self._doom)
             return
         if self._reading:
-            self._read()
+            self._read(READ)
         self._look_at_output()
 
-    def _read(self) -> None:
+    def _read(self, most: int) -> None:
         other = self._other
         if other._unread:
-            data = bytes(other._unread[:READ])
-            del other._unread[:READ]
+            data = bytes(other._unread[:most])
+            del other._unread[:most]
             self._soon()
             other._soon()
             self._call(self._protocol.dataReceived, data)

@@ -186,8 +186,13 @@ def closed(node: NodeService, order: str = "", limit: int | None = None, offset:
 
 
 def links(node: NodeService) -> list[Link]:
-    """Connections to other nodes: none, since nodes do not talk to each other yet."""
-    return []
+    """Other nodes, sorted by name, each with the link to it; none for a node alone."""
+    if node.links is None:
+        return []
+    return [
+        Link(text(link.node), link.state.value, link.queued_bytes + link.unconfirmed_bytes)
+        for link in node.links.snapshot()
+    ]
 
 
 # Of peers

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from nettool import __version__
 from nettool.broker.ledger import LedgerSnapshot
+from nettool.cluster.service import LinkService
 from nettool.interfaces import ISender
 from nettool.outbox.batch import Kind
 from nettool.outbox.facts import LaneName, gates_of
@@ -143,7 +144,7 @@ def stats(node: NodeService) -> Stats:
         connections_made=len(peers.connections) + sum(peers.closed.values()),
         peers=len(node.broker.directory.names),
         phases=walk.phases,
-        topics=len(node.broker.directory.topics),
+        topics=len(node.broker.directory.near),
         ledger=ledger.snapshot(walk.queued),
         received_lines=peers.received_lines + walk.received_lines,
         received_bytes=peers.received_bytes + walk.received_bytes,
@@ -189,6 +190,8 @@ class Walk:
             outbox = session.outbox
             if outbox.blocked or outbox.ready:
                 self._look_into(connection, outbox)
+        if node.links is not None:
+            self._look_at(node.links)
         for sender, since in node.peers.stopping.waiting.items():
             self._waits(sender, since, DRAIN, "drain")
         phases[_READY.value] = len(node.peers.connections) - phases.total()
@@ -211,6 +214,17 @@ class Walk:
             for lane, gate in gates_of(outbox.backlog):
                 for sender, since in gate.waiting.items():
                     self._waits(sender, since, text(connection.session.name), lane.value)
+
+    def _look_at(self, links: LinkService) -> None:
+        """What is on its way to other nodes, and who waits for it."""
+        for link in links.snapshot():
+            self.held += link.queued_bytes + link.unconfirmed_bytes
+            self.queued += link.queued_lines + link.unconfirmed_lines
+        for kind, lines in links.on_their_way().items():
+            self.on_their_way[kind] += lines
+        for whom, lane, gate in links.gates():
+            for sender, since in gate.waiting.items():
+                self._waits(sender, since, text(whom), lane.value)
 
     def _waits(self, sender: ISender, since: float, whom: str, lane: str) -> None:
         self._waiting[lane] += 1

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from nettool.cluster.identity import read_trusted
+from nettool.cluster.resolver import FileSource, parse_nodes, parse_source
+from nettool.cluster.resolver.addresses import WrittenSource
 from nettool.errors import SettingError
+from nettool.files import read_file
 from nettool.listening.endpoints import arguments, endpoint_of, fault_of_secret, scheme
 from nettool.listening.opening import rehearse
 from nettool.settings import parse_count, parse_duration, parse_size, write_duration, write_size
@@ -75,6 +80,40 @@ def _parse_secret_file(text: str) -> str:
         raise SettingError(fault)
     secret_in(path)
     return path
+
+
+def _parse_trusted_nodes(text: str) -> str:
+    """A file of nodes that are trusted.  It may be missing: then it trusts nobody."""
+    path = _path(text) if text else ""
+    with _mistakes_in_files():
+        read_trusted(path)
+    return path
+
+
+def _parse_nodes(text: str) -> WrittenSource:
+    """Where other nodes are.  A list of them may be missing: it may come later."""
+    source = parse_source(text)
+    if not isinstance(source, FileSource):
+        return source
+    path = _path(source.path)
+    try:
+        content = read_file(path).content
+    except FileNotFoundError:
+        return FileSource(path)
+    except OSError as error:
+        raise SettingError(f"expected a file that can be read, not {path!r}: {error.strerror}") from None
+    with _mistakes_in_files():
+        parse_nodes(content, path)
+    return FileSource(path)
+
+
+@contextmanager
+def _mistakes_in_files() -> Iterator[None]:
+    """A mistake in a file that an option names is the option's: where it is in that file becomes a part of its text."""
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(*map(str, error.mistakes)) from None
 
 
 SHORTEST, LONGEST = 16, 4096
@@ -170,6 +209,8 @@ def _not_among(words: Sequence[str], text: str) -> SettingError:
 NAME = Kind("NAME", _parse_name, _text, "a name")
 DIRECTORY = Kind("DIR", _parse_directory, str, "a directory")
 KEYS_FILE = Kind("FILE", _parse_keys_file, str, "a file")
+TRUSTED_NODES = Kind("FILE", _parse_trusted_nodes, str, "a file")
+NODES = Kind("NODES", _parse_nodes, str, "NAME=HOST:PORT[,HOST:PORT...], file:PATH or dns:NAME, or several in an array")
 SECRET_FILE = Kind("FILE", _parse_secret_file, str, "a file")
 ENDPOINT = Kind("ENDPOINT", _parse_endpoint, str, "an endpoint such as tcp:6388, or several in an array")
 OWN_ENDPOINT = Kind("ENDPOINT", _parse_own_endpoint, str, "an endpoint such as tcp:6022")

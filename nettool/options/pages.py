@@ -26,6 +26,7 @@ ABOUT = {
     "log": "Its log.",
     "peers": "Who connects, and what one connection may do.",
     "delivery": "What is queued for peers that read slowly.",
+    "links": "Other nodes, and what is under way to them.",
     "manhole": "A Python prompt inside the node, by SSH; off without `listen`.",
     "web": "Metrics, health and a status page over HTTP; off without `listen`.",
 }

@@ -179,6 +179,24 @@ TABLE = (
         "How long a peer whose queue is full may read nothing: more than direct-patience.",
     ),
     Option(
+        "pending-timeout",
+        "links.pending-timeout",
+        kinds.DURATION,
+        "How long lines wait for a node without a link to it, before they are given back.",
+    ),
+    Option(
+        "presence-grace",
+        "links.presence-grace",
+        kinds.DURATION,
+        "How long a node may be without a link before its peers have left.",
+    ),
+    Option(
+        "remote-window",
+        "links.remote-window",
+        kinds.SIZE,
+        "What may be under way to one receiver on another node, before its senders wait: 1KiB or more.",
+    ),
+    Option(
         "manhole",
         "manhole.listen",
         kinds.OWN_ENDPOINT,

@@ -21,12 +21,14 @@ from nettool.outbox.gates import Gate
 from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport, LostReturns
 from nettool.outbox.passage import taken_apart
-from nettool.settings import CHUNK, RETURNS_FACTOR, Live, TopicOverflow
+from nettool.settings import CHUNK, RETURNS_FACTOR, HasDelivery, TopicOverflow
 from nettool.wire.lines import count
 
 MERGED = 16 * 1024
 """Bytes up to which small batches of one sender and address become one: one charge for many single lines."""
 
+MERGED_WITHIN = 1.0
+"""Seconds within which they came: what waits for a node that is away is given back by its age."""
 MARKED = 1024
 """Topics that `error lagged` lines in one backlog may name apart from their newest place, so that marks stay small."""
 
@@ -52,7 +54,7 @@ class Backlog:
         "topic",
     )
 
-    def __init__(self, owner: ISender, live: Live, home: IReturns) -> None:
+    def __init__(self, owner: ISender, live: HasDelivery, home: IReturns) -> None:
         self._owner = owner
         self._live = live
         self._home = home
@@ -214,6 +216,13 @@ class Backlog:
                 if lane is self.topic:
                     self._drop_oldest()
 
+    def lose_patience(self, now: float) -> None:
+        """Topic lines are waited for no longer: they come from where nobody can be made to wait."""
+        if self.topic.full_since is not None and not self.topic.spent:
+            self.topic.spent = True
+            self.topic.gate.open(now)
+            self._drop_oldest()
+
     def _drop_oldest(self) -> None:
         delivery = self._live.delivery
         if delivery.topic_overflow is TopicOverflow.DISCONNECT:
@@ -292,6 +301,21 @@ class Backlog:
                 if lane is self.direct:
                     self.own_gate.open(now)
 
+    @property
+    def oldest_since(self) -> tuple[float, float]:
+        """When the oldest batch of each lane was routed; infinity where there is none."""
+        return (self._directs[0].at if self._directs else inf, self._topics[0].at if self._topics else inf)
+
+    def shed(self, lane: Lane) -> Batch:
+        """Take the oldest batch out of a lane that has one: it will not be sent."""
+        if lane is self.topic:
+            self._after.popleft()
+        batch = (self._topics if lane is self.topic else self._directs).popleft()
+        if batch is self._lost_returns:
+            self._lost_returns = None
+        lane.leave(batch, _charged(batch))
+        return batch
+
     def close(self, now: float) -> None:
         """Forget everything; every sender that waits goes on."""
         for queue in (self._directs, self._topics, self._after, self._marks):
@@ -311,8 +335,7 @@ class Backlog:
     @property
     def oldest_at(self) -> float:
         """When the oldest of what is in it came; infinity if there is nothing."""
-        heads = [queue[0].at for queue in (self._directs, self._topics) if queue]
-        return min(heads, default=inf)
+        return min(self.oldest_since)
 
     @property
     def full_since(self) -> float:
@@ -347,6 +370,7 @@ def _merge(last: Batch, batch: Batch) -> Batch | None:
         or last.kind is not batch.kind
         or last.reason is not batch.reason
         or len(last.data) + len(batch.data) > MERGED
+        or batch.at - last.at > MERGED_WITHIN
         or not (batch.address or batch.kind is Kind.ANSWER)
     ):
         return None

@@ -128,12 +128,13 @@ def oldest_in(batches: Iterable[Batch], now: float) -> float:
 def lanes_of(backlog: Backlog, direct_patience: float, topic_patience: float, now: float) -> tuple[LaneSnapshot, ...]:
     """Both lanes of a backlog."""
     return (
-        _lane(LaneName.DIRECT, backlog.direct, direct_patience, now),
-        _lane(LaneName.TOPIC, backlog.topic, topic_patience, now),
+        lane_of(LaneName.DIRECT, backlog.direct, direct_patience, now),
+        lane_of(LaneName.TOPIC, backlog.topic, topic_patience, now),
     )
 
 
-def _lane(name: LaneName, lane: Lane, patience: float, now: float) -> LaneSnapshot:
+def lane_of(name: LaneName, lane: Lane, patience: float, now: float) -> LaneSnapshot:
+    """One lane, of a backlog or alone."""
     expires = lane.expires(patience)
     full_for = None if lane.full_since is None else max(now - lane.full_since, 0.0)
     left = None if full_for is None or lane.spent else max(expires - now, 0.0)

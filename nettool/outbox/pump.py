@@ -10,18 +10,20 @@ about.  So before a connection is given up one more write is tried.  What else i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isinf
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from nettool.interfaces import IPump
+from nettool.errors import ReturnReason
+from nettool.interfaces import IPump, ISender
+from nettool.outbox.backlog import Backlog
 from nettool.outbox.passage import Transfer
-from nettool.outbox.queue import Outbox
+from nettool.outbox.queue import Chunk
 from nettool.outbox.sink import Sink
 from nettool.outbox.turn import Turn
 from nettool.settings import LONG_LINES_READ, READ, Live
@@ -31,6 +33,53 @@ SAMPLE = 4096
 
 LONG_LINE = 256
 """Bytes of a line, on average, from which on reads are longer."""
+
+
+class Pumped(Protocol):
+    """What a pump empties: a peer's `Outbox`, or what goes out on a link."""
+
+    pump: IPump | None
+    blocked: bool
+    closed: ReturnReason | None
+
+    @property
+    def owner(self) -> ISender:
+        """Whose it is."""
+
+    @property
+    def ready(self) -> Sequence[object]:
+        """What there is to take, if anything."""
+
+    @property
+    def part(self) -> object:
+        """What was taken in part, if anything."""
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What waits while the transport takes nothing."""
+
+    @property
+    def full_since(self) -> float:
+        """See `Outbox`."""
+
+    @property
+    def full(self) -> bool:
+        """See `Outbox`."""
+
+    def take(self, now: float) -> Chunk | None:
+        """See `Outbox`."""
+
+    def begin_transfer(self, size: int, now: float) -> Transfer:
+        """See `Outbox`."""
+
+    def block(self) -> None:
+        """See `Outbox`."""
+
+    def unblock(self) -> None:
+        """See `Outbox`."""
+
+    def made_room(self, now: float) -> None:
+        """See `Outbox`."""
 
 
 @implementer(IPushProducer, IPump)
@@ -62,7 +111,7 @@ class Pump:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: Pumped,
         live: Live,
         clock: IReactorTime,
         turn: Turn,

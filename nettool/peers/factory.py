@@ -8,10 +8,11 @@ Never: a connection that it does not know of.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from heapq import merge
 from math import inf, isinf
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -76,6 +77,8 @@ class PeerFactory(Factory):
         self.stopping = Gate(broker.waits.drain)
         """Shut for all that have logged in, from the beginning of a drain on."""
         self.draining = False
+        self.flush_elsewhere: Callable[[float], Coroutine[Any, Any, None]] | None = None
+        """Waits, for so many seconds, until what was written to other nodes is there."""
         self._unflushed: set[PeerProtocol] = set()
         self._awaited: tuple[Callable[[], bool], Deferred[None]] | None = None
 
@@ -147,7 +150,10 @@ class PeerFactory(Factory):
             else:
                 self.stopping.shut(connection.session, now)
         self.turn.schedule()
+        until = now + self.live.node.drain_timeout
         await self._flush(self.live.node.drain_timeout)
+        if self.flush_elsewhere is not None:
+            await self.flush_elsewhere(until - self.clock.seconds())
         self.broker.shut_down(self.clock.seconds())
         await self._flush(SHUTDOWN_RETURNS)
         for connection in tuple(self.connections):

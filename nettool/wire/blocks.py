@@ -61,6 +61,12 @@ def replace(block: bytes, head: bytes, prefix: bytes, end: int) -> tuple[bytes, 
     return (b"\n" + prefix).join(texts), len(texts)
 
 
+def prefixed(texts: bytes, prefix: bytes) -> tuple[bytes, int]:
+    """Texts, each ended by LF, with `prefix` before each, and how many: their number shows in the length."""
+    data = b"".join((prefix, texts[:-1].replace(b"\n", b"\n" + prefix), b"\n"))
+    return data, (len(data) - len(texts)) // len(prefix)
+
+
 def _replace_without_copies(block: bytes, head: bytes, prefix: bytes) -> tuple[bytes, int]:
     """The same for very long lines: their texts are copied once, into the result."""
     view, skip, start = memoryview(block), len(head), 0

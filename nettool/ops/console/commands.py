@@ -187,7 +187,7 @@ class Topics(Shown, Mapping[str, list[str]]):
         return iter([topic.name for topic in snapshots.topics(self._node)])
 
     def __len__(self) -> int:
-        return len(self._node.broker.directory.topics)
+        return len(self._node.broker.directory.near)
 
     def show(self, most: int | None = None, width: int | None = None) -> str:
         """See `Shown`."""

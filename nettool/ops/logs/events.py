@@ -69,6 +69,34 @@ EVENTS: Mapping[str, Event] = {
     "connection-refused": _often("warn", "A connection was closed at once: no descriptor was left for it.", "address"),
     "accept-failed": _often("warn", "The system accepts no connection now.", "acceptError"),
     "descriptor-reserved": _often("debug", "Descriptors are free again."),
+    # Other nodes
+    "linked": _often("info", "There is a link to another node.", "node", "peer"),
+    "link-closed": _often(
+        "info", "A connection to another node ended as it should.", "ended", "node", "peer", "why", "detail"
+    ),
+    "link-ended": _often(
+        "warn",
+        "A connection to another node ended; it is redialled.",
+        "ended",
+        "node",
+        "peer",
+        "why",
+        "detail",
+    ),
+    "link-failed": _fault("error", "A fault on a link: that link is ended, and redialled.", "node"),
+    "links-failed": _fault("critical", "A fault beside the upkeep of links, which goes on."),
+    "dial-failed": _often("error", "A fault in dialling another node, which is dialled again.", "node"),
+    "key-made": _always("info", "This node's key was made, at its first start.", "path", "line"),
+    "certificate-not-kept": _always("warn", "The certificate cannot be written beside the key; links go on.", "error"),
+    "node-renamed": _always(
+        "warn", "This node had another name: where it is trusted, its line has to change.", "was", "name", "line"
+    ),
+    "nodes-found": _often("info", "A list or a domain says where nodes are.", "where", "count"),
+    "nodes-kept": _often("error", "It cannot be read or asked: what is known of nodes stays.", "fault"),
+    "nodes-left-out": _often("warn", "Records that are no node's.", "service", "unusable"),
+    "lookup-failed": _often("critical", "A fault in looking up nodes, which is tried again."),
+    "watch-failed": _often("critical", "A fault in watching a list of nodes: it is watched no more."),
+    "addresses-failed": _often("critical", "A fault in what follows addresses of nodes."),
     # The mesh
     "subscriber-failed": _often("critical", "A program's own callback for a mesh's events failed.", "told"),
     # The manhole

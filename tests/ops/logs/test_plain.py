@@ -110,7 +110,15 @@ class Colour(Enum):
         (Failure(ZeroDivisionError("x")), "builtins.ZeroDivisionError: x"),
         (
             LedgerSnapshot(1, 2, {}, {DropReason.LAGGED: 3}, {}, 4),
-            {"accepted": 1, "delivered": 2, "returned": {}, "dropped": {"lagged": 3}, "refused": {}, "queued": 4},
+            {
+                "accepted": 1,
+                "delivered": 2,
+                "returned": {},
+                "dropped": {"lagged": 3},
+                "refused": {},
+                "queued": 4,
+                "forwarded": 0,
+            },
         ),
     ],
     ids=lambda value: ascii(value)[:40],

@@ -1,0 +1,311 @@
+"""
+Another node, whatever becomes of its links.
+
+In: connections that have said hello; the end of the link; what that node says of its peers and topics.
+Out: the one link; peers and topics of that node, for the broker.  Never: a link that is ended by the end of another.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from nettool.broker.broker import Broker
+from nettool.broker.directory import IMember
+from nettool.cluster import frames
+from nettool.cluster.arrivals import FAR_NAME, Arrivals
+from nettool.cluster.far import FarPeer
+from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
+from nettool.cluster.link import Link
+from nettool.cluster.queue import LinkQueue
+from nettool.errors import DropReason, LinkEnd, ReturnReason
+from nettool.interfaces import IGate
+from nettool.outbox.batch import Batch
+from nettool.settings import Live
+from nettool.wire.names import is_topic
+
+if TYPE_CHECKING:
+    from nettool.cluster.linked import Linked
+
+MOST_PEERS = 250_000
+"""Names that one node may list: what they take here is bounded, too."""
+
+MOST_TOPICS = 250_000
+"""Topics that one node may hear."""
+
+
+@implementer(IMember)
+class Neighbour:
+    """Another node.  To the broker it is one hearer of all topics that somebody there hears.
+
+    Invariant: `link` is open, and the only one that is; without one, `down_since` says since when.
+    """
+
+    def __init__(self, name: bytes, linked: Linked, now: float) -> None:
+        self.name = name
+        self.linked = linked
+        self.live: Live = linked.live
+        self.broker: Broker = linked.broker
+        self.topics: set[bytes] | None = set()
+        self.link: Link | None = None
+        self.down_since = now
+        self.instance = b""
+        """Of the last link; empty before the first."""
+        self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
+        self.queue.logins = linked.logins
+        self.queue.when_gone(self._went)
+        self.queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
+        self.outbox: Any = self.queue
+        """Where the broker puts batches for topics."""
+        self.arrivals = Arrivals(self)
+        self.peers: dict[bytes, FarPeer] = {}
+        """Those it has listed, by name there."""
+        self.under_way: dict[bytes, FarPeer] = {}
+        """Those to whom something is under way, listed or not."""
+        self._full: dict[FarPeer, None] = {}
+        """Those whose window is closed."""
+        self._rival: Link | None = None
+        """A connection that takes the link's place, if that does not answer."""
+        self._listing: dict[Kind, set[bytes]] = {}
+        """Full lists that have not come to their end."""
+
+    # As a member: it hears, and sends nothing itself
+
+    def wait_for(self, gate: IGate, now: float) -> None:
+        """See `ISender`: what comes back through it makes nobody wait."""
+
+    def go_on_after(self, gate: IGate) -> None:
+        """See `ISender`."""
+
+    # Which connection is the link
+
+    def decide(self, link: Link, now: float) -> None:
+        """This node decides: take the connection, refuse it, or see first whether the link is alive."""
+        current, hello = self.link, link.hello
+        assert hello is not None
+        if current is None:
+            self._take(link, now)
+        elif hello.instance > self.instance:
+            current.end(LinkEnd.REPLACED, "the node was started again", now)
+            self._take(link, now)
+        elif self._rival is not None:
+            link.answer_already_linked(now)
+        else:
+            self._rival = link
+            current.must_answer(now)
+
+    def _take(self, link: Link, now: float) -> None:
+        link.take(now)
+        self.adopt(link, now)
+
+    def answered(self, link: Link, now: float) -> None:
+        """The link is alive."""
+        rival, self._rival = self._rival, None
+        if link is self.link and rival is not None:
+            rival.answer_already_linked(now)
+
+    def adopt(self, link: Link, now: float) -> None:
+        """This connection is the link: `BadFrame` if it says what cannot be."""
+        hello = link.hello
+        assert hello is not None
+        if self.link is not None:
+            self.link.end(LinkEnd.REPLACED, "another connection is the link", now)
+        goes_on = link.goes_on and self.instance == hello.instance
+        self.instance = hello.instance
+        if goes_on and hello.took is not None:
+            self.arrivals.link_begins()
+            self.queue.resume(hello.took[1])
+        else:
+            self.arrivals.start_afresh()
+            self.queue.start_afresh()
+        self._listing.clear()
+        self.link = link
+        for name, size in self.queue.sizes_by_name().items():
+            self.far(name).begin_window(size)
+        link.opened(now)
+        link.outlet.say(
+            *frames.render_list(Kind.PEERS, self.broker.directory.names),
+            *frames.render_list(Kind.TOPICS, self.broker.directory.near),
+        )
+        link.outlet.join(self.queue)
+        self.linked.presence.node_changed(self)
+        self.linked.linked(self)
+
+    def link_ended(self, link: Link, now: float) -> None:
+        """A connection to that node has ended; nothing, unless it is the link."""
+        if link is self._rival:
+            self._rival = None
+        if link is not self.link:
+            return
+        self.link = None
+        self.down_since = now
+        for far in tuple(self.under_way.values()):
+            far.forget_window()
+        self._full.clear()
+        self.linked.presence.node_changed(self)
+        self.linked.alarm.by(self.due())
+        rival, self._rival = self._rival, None
+        if rival is None:
+            self.linked.watch_links(self)
+        elif rival.goes_on or rival.hello is None or rival.hello.instance != self.instance:
+            self._take(rival, now)
+        else:
+            # Its hellos are older than the link that has ended: by them both ends would forget what is not confirmed.
+            # The next connection knows better.
+            self.linked.watch_links(self)
+            rival.answer_already_linked(now)
+
+    def remove(self, reason: LinkEnd, now: float) -> None:
+        """It is no node any more that this one knows."""
+        if self.link is not None:
+            self.link.end(reason, "it is not configured here any more", now)
+        self.queue.give_up(ReturnReason.NODE_UNREACHABLE, DropReason.LINK_LOST)
+        self._all_leave(now)
+
+    # Receivers there
+
+    def far(self, name: bytes) -> FarPeer:
+        """Somebody on that node, whether or not it has listed him."""
+        return self.peers.get(name) or self.under_way.get(name) or FarPeer(name, self)
+
+    def give_back(self, batch: Batch, reason: ReturnReason, now: float) -> None:
+        """A batch for that node goes back to who wrote it."""
+        self.broker.give_back(batch, reason, now)
+
+    def _went(self, name: bytes, size: int) -> None:
+        far = self.under_way.get(name)
+        if far is not None:
+            far.went(size)
+
+    def waits_there(self, sizes: dict[bytes, int]) -> None:
+        """So much waits there in their outboxes."""
+        for name, size in sizes.items():
+            far = self.under_way.get(name)
+            if far is None and size and name in self.peers:
+                far = self.peers[name]
+                far.begin_window(0)
+            if far is not None:
+                far.waits_there(size)
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be under way to each of them."""
+        return self.live.links.remote_window
+
+    @property
+    def direct_patience(self) -> float:
+        """Seconds that senders wait for a closed window."""
+        return self.live.delivery.direct_patience
+
+    def window_closed(self, far: FarPeer) -> None:
+        """His senders wait."""
+        self._full[far] = None
+        far.tick(self.linked.seconds())
+        self.linked.alarm.by(far.expires())
+
+    @property
+    def closed_windows(self) -> list[FarPeer]:
+        """Those there whose senders wait, or whose lines are given back."""
+        return list(self._full)
+
+    def window_opened(self, far: FarPeer) -> None:
+        """They do not any more."""
+        self._full.pop(far, None)
+
+    # What it says of its peers and topics
+
+    def peers_changed(self, flags: int, changes: list[tuple[bytes, bool]], now: float) -> None:
+        """Its peers: all of them, or those that came or went."""
+        for name, _ in changes:
+            if FAR_NAME.fullmatch(name) is None:
+                raise BadFrame("a peer with a name that cannot be one")
+        full = self._collect(Kind.PEERS, flags, changes, MOST_PEERS)
+        if full is not None:
+            changes = [(name, False) for name in self.peers.keys() - full] + [(name, True) for name in sorted(full)]
+        elif flags or Kind.PEERS in self._listing:
+            return
+        for name, there in changes:
+            if there and name not in self.peers:
+                if len(self.peers) >= MOST_PEERS:
+                    raise BadFrame(f"more than {MOST_PEERS} peers")
+                self._comes(name, now)
+            elif not there and name in self.peers:
+                self._leaves(name, now)
+
+    def topics_changed(self, flags: int, changes: list[tuple[bytes, bool]]) -> None:
+        """Topics that somebody hears there: all of them, or those that changed."""
+        for topic, _ in changes:
+            if not is_topic(topic):
+                raise BadFrame("a topic that cannot be one")
+        assert self.topics is not None
+        full = self._collect(Kind.TOPICS, flags, changes, MOST_TOPICS)
+        if full is not None:
+            changes = [(topic, False) for topic in self.topics - full] + [(topic, True) for topic in full]
+        elif flags or Kind.TOPICS in self._listing:
+            return
+        for topic, heard in changes:
+            if not heard:
+                self.broker.directory.leave_far(self, topic)
+            elif len(self.topics) >= MOST_TOPICS:
+                raise BadFrame(f"more than {MOST_TOPICS} topics")
+            else:
+                self.broker.directory.join_far(self, topic)
+
+    def _collect(self, kind: Kind, flags: int, changes: list[tuple[bytes, bool]], most: int) -> set[bytes] | None:
+        """Add to a full list; all of it, once it is whole."""
+        if flags & FIRST:
+            self._listing[kind] = set()
+        listing = self._listing.get(kind)
+        if listing is None:
+            if flags & LAST:
+                raise BadFrame("the end of a list that did not begin")
+            return None
+        listing.update(word for word, there in changes if there)
+        if len(listing) > most:
+            raise BadFrame(f"a list of more than {most}")
+        return self._listing.pop(kind) if flags & LAST else None
+
+    def _comes(self, name: bytes, now: float) -> None:
+        far = self.far(name)
+        far.listed = True
+        self.peers[name] = far
+        self.broker.peer_came_there(far, now)
+        self.linked.presence.came(name, self, far)
+
+    def _leaves(self, name: bytes, now: float) -> None:
+        far = self.peers.pop(name)
+        far.listed = False
+        self.linked.presence.left(name, self)
+        self.broker.peer_left_there(far, now)
+
+    def _all_leave(self, now: float) -> None:
+        for name in tuple(self.peers):
+            self._leaves(name, now)
+        for topic in tuple(self.topics or ()):
+            self.broker.directory.leave_far(self, topic)
+
+    # Time
+
+    def due(self) -> float:
+        """When `tick` is to be called."""
+        if self.link is None:
+            links = self.live.links
+            grace = self.down_since + links.presence_grace if self.peers or self.topics else inf
+            return min(grace, self.queue.due(self.down_since, links.pending_timeout))
+        return min((far.expires() for far in self._full), default=inf)
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        if self.link is not None:
+            for far in tuple(self._full):
+                far.tick(now)
+            arrivals = self.arrivals
+            if arrivals.due() <= now:
+                arrivals.pay(self.link.outlet.say, now)
+            return
+        links = self.live.links
+        if now >= self.down_since + links.presence_grace:
+            self._all_leave(now)
+        self.queue.expire(now, self.down_since, links.pending_timeout)
