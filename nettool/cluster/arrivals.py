@@ -168,15 +168,18 @@ class Arrivals:
     def _lagged(self, counts: dict[bytes, int], now: float) -> None:
         for topic, count in counts.items():
             heard = self._broker.directory.near.get(topic)
+            # A notice of so many lines: it keeps its place among topic lines, is bounded as they are, and if it is lost
+            # itself its lines are told with those lost here.  Answers would make the hearer wait, and have no bound.
             line = b"error %b: %b %d\n" % (ErrorCode.LAGGED.value, topic, count)
+            word = Batch(BatchKind.NOTICE, None, topic, line, 0, now, {topic: count})
             for hearer in () if heard is None else heard.hearers:
-                hearer.outbox.put(Batch(BatchKind.ANSWER, hearer, b"", line, 0, now))
+                hearer.outbox.put(word)
 
     def _sender(self, frame: Lines) -> FarSender:
         key = (frame.login, frame.sender)
         sender = self._senders.get(key)
         if sender is None:
-            if FAR_NAME.fullmatch(frame.sender) is None:
+            if frame.sender and FAR_NAME.fullmatch(frame.sender) is None:
                 raise BadFrame("lines of somebody whose name cannot be one")
             sender = self._senders[key] = FarSender(frame.sender, frame.login, self._neighbour)
             if len(self._senders) > SENDERS:

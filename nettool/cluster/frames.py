@@ -165,7 +165,7 @@ def parse_lines(payload: bytes) -> Lines:
         raise BadFrame("a frame is shorter than its fields") from None
     start = _HEAD.size + sender_size
     end = start + target_size
-    if end > len(payload) or not 1 <= sender_size <= MAX_NAME:
+    if end > len(payload) or sender_size > MAX_NAME:
         raise BadFrame("a frame's fields are longer than it is")
     number_of_reason = flags >> _REASON_SHIFT
     reason = None

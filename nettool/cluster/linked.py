@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.broker.broker import Broker
@@ -22,6 +22,7 @@ from nettool.cluster.arrivals import FAR_NAME
 from nettool.cluster.far import far_sender
 from nettool.cluster.frames import Hello, render_change
 from nettool.cluster.frames import Kind as Word
+from nettool.cluster.judges import Judge, trust_nobody
 from nettool.cluster.link import Link
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.presence import Presence
@@ -30,13 +31,6 @@ from nettool.errors import DropReason, LinkEnd, ReturnReason
 from nettool.interfaces import ISender
 from nettool.outbox.batch import Batch, Kind
 from nettool.settings import Live
-
-Judge = Callable[[bytes, Any, bytes], object]
-"""Takes a node's name, its proof and the name that was meant, if one was; raises `Refused` unless it is trusted."""
-
-
-def trust_everybody(name: bytes, proof: Any, meant: bytes) -> None:
-    """For plain links, in tests: whoever can connect is who he says."""
 
 
 @implementer(ICluster)
@@ -55,7 +49,7 @@ class Linked:
         seconds: Callable[[], float],
         alarm: IAlarm,
         instance: bytes,
-        judge: Judge = trust_everybody,
+        judge: Judge = trust_nobody,
     ) -> None:
         self.broker = broker
         self.live = live
@@ -63,6 +57,8 @@ class Linked:
         self.alarm = alarm
         self.instance = instance
         self.judge = judge
+        self.explain: Callable[[Failure], str] = Failure.getErrorMessage
+        """Says why a connection was lost."""
         self.neighbours: dict[bytes, Neighbour] = {}
         self.connections: dict[Link, None] = {}
         """All that have not ended, links or not."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from nettool.cluster.dialling import DIAL_TIME
 from nettool.cluster.identity import Identity, LinkTls, Trust, peer_key, tls_fault
-from nettool.cluster.linked import Judge
+from nettool.cluster.judges import Judge
 from nettool.cluster.resolver import Address, INodeResolver
 from nettool.cluster.service import LinkService
 
@@ -86,4 +86,4 @@ class Secured:
 
     def _endpoint(self, address: Address) -> IStreamClientEndpoint:
         plain = HostnameEndpoint(self._reactor, address.host, address.port, DIAL_TIME)
-        return wrapClientTLS(self._tls, plain)
+        return wrapClientTLS(self._tls, plain, self._reactor)

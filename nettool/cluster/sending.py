@@ -90,14 +90,19 @@ def frame_of(batch: Batch, number: int, login: int) -> bytes:
         lines = Lines(FrameKind.RETURNED, number, login, short, b"", bool(there), batch.reason, data)
     elif batch.kind is Kind.DIRECT:
         data = _without(batch.data, direct_prefix(sender.name))
-        lines = Lines(FrameKind.DIRECT, number, login, sender.name, short, bool(there), None, data)
+        lines = Lines(FrameKind.DIRECT, number, login, _short(sender.name), short, bool(there), None, data)
     elif batch.address:
         data = _without(batch.data, topic_prefix(sender.name) + batch.address + b": ")
-        lines = Lines(FrameKind.TOPIC, number, login, sender.name, batch.address, False, None, data)
+        lines = Lines(FrameKind.TOPIC, number, login, _short(sender.name), batch.address, False, None, data)
     else:
         data = _without(batch.data, topic_prefix(sender.name))
-        lines = Lines(FrameKind.SEVERAL, number, login, sender.name, b"", False, None, data)
+        lines = Lines(FrameKind.SEVERAL, number, login, _short(sender.name), b"", False, None, data)
     return frames.render_lines(lines)
+
+
+def _short(name: bytes) -> bytes:
+    """A sender's name as it crosses: empty for the node itself, which is `@node1` wherever it is heard."""
+    return b"" if name[:1] == b"@" else name
 
 
 def mode_of(batch: Batch) -> Mode:

@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from nettool.broker.broker import Broker
 from nettool.cluster.dialling import Dialler
 from nettool.cluster.frames import INSTANCE
-from nettool.cluster.linked import Judge, Linked, trust_everybody
+from nettool.cluster.judges import Judge, trust_nobody
+from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
 from nettool.cluster.snapshots import LinkSnapshot, snapshot_of
@@ -51,12 +52,15 @@ class LinkService(Service):
         turn: Turn,
         clock: IReactorTime,
         *,
-        judge: Judge = trust_everybody,
-        explain: Callable[[Failure], str] = lambda reason: reason.getErrorMessage(),
+        judge: Judge = trust_nobody,
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
         chance: Random | None = None,
     ) -> None:
-        """From now on the broker's cluster is this.  `judge` decides whether another node is trusted, by its name
-        and its transport; without it everybody is, which is for plain connections in tests."""
+        """From now on the broker's cluster is this.
+
+        `judge` decides whether another node is trusted, by its name and its transport; without one nobody is.
+        `trust_nearby` is for tests with plain connections.  `explain` says why a connection was lost.
+        """
         self.setName("links")
         self._clock = clock
         self._turn = turn
@@ -67,7 +71,8 @@ class LinkService(Service):
         self.linked = Linked(broker, live, clock.seconds, self._alarm, instance, judge)
         self._alarm.call = self.linked.tick
         self.linked.watch_links = self._link_changed
-        self.factory = LinkFactory(self.linked, clock, turn, explain=explain)
+        self.linked.explain = explain
+        self.factory = LinkFactory(self.linked, clock, turn)
         """For listeners: connections that other nodes make."""
         self._diallers: dict[bytes, Dialler] = {}
         self._keys: dict[bytes, object] = {}

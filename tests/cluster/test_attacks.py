@@ -13,7 +13,7 @@ from nettool.cluster import frames, neighbour
 from nettool.cluster.frames import Kind
 from nettool.cluster.linked import Linked
 from nettool.embed.cluster import Cluster
-from nettool.errors import LinkEnd
+from nettool.errors import LinkEnd, ReturnReason
 from tests.cluster.peers import Other, Talker, adds_up, link, log_in, reach
 
 
@@ -156,12 +156,17 @@ def test_only_the_node_that_decides_can_take_a_link(cluster: Cluster) -> None:
     assert other.refused()[0] == "bad-frame" and other.gone
 
 
+QUEUE_FULL = ReturnReason.QUEUE_FULL
+
 BAD = {
     "a number that leaves one out": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", number=7),
     "a line that does not end": lambda other: other.lines(Kind.DIRECT, b"bob", b"x"),
     "no line": lambda other: other.lines(Kind.DIRECT, b"bob", b""),
     "fields longer than the frame": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n")[:20],
-    "a sender without a name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b""),
+    "a sender who is a node by name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"@node9"),
+    "lines of nobody that come back": lambda other: other.lines(
+        Kind.RETURNED, b"", b"x\n", sender=b"", reason=QUEUE_FULL
+    ),
     "a sender with a line in its name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a\nb"),
     "a sender who names a node himself": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a@node9"),
     "a topic that cannot be one": lambda other: other.lines(Kind.TOPIC, b"#a b", b"x\n"),
@@ -311,3 +316,24 @@ def test_senders_that_a_node_makes_up_are_forgotten_again(cluster: Cluster, monk
     [known] = linked(cluster).neighbours.values()
     assert len(known.arrivals._senders) == 50
     assert len(cluster["node1"].broker.arrivals._ways) <= 50
+
+
+def test_word_of_lost_lines_to_one_who_does_not_read_is_bounded_and_adds_up(cluster: Cluster) -> None:
+    """The node over there tells of losses without end: they become one word, in their place."""
+    bob = log_in(cluster, "node1", b"bob", b"/join #t")
+    other = link(cluster, Other())
+    bob.stop_reading()
+    [session] = [connection.session for connection in cluster["node1"].peers.connections]
+    number = 0
+    for _ in range(60):
+        words = [frames.render_counts(Kind.LAGGED, {b"#t": 2}, number + n) for n in range(1, 1001)]
+        number += len(words)
+        other.send(*words)
+        cluster.pass_time(0.01)
+    assert session.outbox.snapshot(0.0).held_bytes < 2 * 256 * 1024
+    assert session.wants_input, "he waits for nothing that he asked for"
+    bob.read_on()
+    cluster.settle()
+    told = [int(line.rpartition(b" ")[2]) for line in bob.heard() if line.startswith(b"error lagged: #t ")]
+    assert sum(told) == 2 * number
+    adds_up(cluster)
