@@ -91,10 +91,10 @@ class Arrivals:
     def took(self, payload: bytes, now: float) -> None:
         """A frame with a number: route it, unless it was routed before."""
         kind = payload[0]
-        if kind == Kind.LAGGED:
+        if kind == Kind.LAGGED or kind == Kind.RETURNS_LOST:
             number, counts = frames.parse_counts(payload)
             if self._is_next(number):
-                self._lagged(counts, now)
+                (self._lagged if kind == Kind.LAGGED else self._returns_lost)(counts, now)
         else:
             frame = frames.parse_lines(payload)
             if self._is_next(frame.number):
@@ -174,6 +174,23 @@ class Arrivals:
             word = Batch(BatchKind.NOTICE, None, topic, line, 0, now, {topic: count})
             for hearer in () if heard is None else heard.hearers:
                 hearer.outbox.put(word)
+
+    def _returns_lost(self, counts: dict[bytes, int], now: float) -> None:
+        for login, lines in counts.items():
+            if len(login) != frames.LOGIN:
+                raise BadFrame("lines that could not be given back to what is no login")
+            peer = self._neighbour.linked.peer_of(int.from_bytes(login, "big"))
+            if peer is None:
+                continue
+            outbox = peer.outbox
+            if outbox.backlog is not None:
+                # In one line with others: however much that node says, it is bounded.
+                outbox.backlog.tell_lost(lines, now)
+                if outbox.backlog.full and outbox.pump is not None:
+                    outbox.pump.watch()
+            else:
+                line = b"error %b: %d\n" % (ErrorCode.RETURNS_LOST.value, lines)
+                outbox.put(Batch(BatchKind.ANSWER, peer, b"", line, 0, now))
 
     def _sender(self, frame: Lines) -> FarSender:
         key = (frame.login, frame.sender)

@@ -91,7 +91,8 @@ class Link:
         """Called when it is the link, and when it has ended."""
         self._linked = linked
         self._shell = shell
-        self._greeting = b""
+        self._begun = b""
+        """The beginning of a frame that came before this was the link: those are short."""
         self._frames = Frames(frames.FRAME_BYTES)
         self._by = now + HELLO_TIME
         """When what this phase waits for must be there."""
@@ -114,15 +115,17 @@ class Link:
         """Bytes came in."""
         self._heard_at = now
         try:
-            if self.phase is Phase.GREETING:
-                data = self._greet(data, now)
-            if data:
-                for payload in [] if self.over else self._frames.feed(data):
-                    if self.over:
-                        return
-                    self._frame(payload, now)
-                if self._frames.error is not None:
-                    raise BadFrame(str(self._frames.error))
+            while data and self.phase in _BEFORE:
+                data = self._take_short(data, now)
+            if not data or self.over:
+                return
+            data, self._begun = self._begun + data, b""
+            for payload in self._frames.feed(data):
+                if self.over:
+                    return
+                self._frame(payload, now)
+            if self._frames.error is not None:
+                raise BadFrame(str(self._frames.error))
         except BadFrame as fault:
             self.end(LinkEnd.BAD_FRAME, str(fault), now)
         except Refusal as refusal:
@@ -130,23 +133,24 @@ class Link:
         except Refused as refused:
             self.end(LinkEnd.NOT_TRUSTED, refused.here, now, there=f"{refused.reason.value.decode()}: {refused.there}")
 
-    def _greet(self, data: bytes, now: float) -> bytes:
-        """Take the hello, which is short, when it is whole; what follows it."""
-        data = self._greeting + data
+    def _take_short(self, data: bytes, now: float) -> bytes:
+        """Take one frame, once it is whole; what follows it.  Before the link is taken none is longer than a hello."""
+        data = self._begun + data
         size = int.from_bytes(data[:HEADER], "big")
         if len(data) >= HEADER and not 1 <= size <= frames.HELLO_BYTES:
-            raise BadFrame(f"the hello has {size} bytes, at most {frames.HELLO_BYTES} are allowed")
+            what = "the hello" if self.phase is Phase.GREETING else "what comes before the link is taken"
+            raise BadFrame(f"{what} has {size} bytes, at most {frames.HELLO_BYTES} are allowed")
         if len(data) < HEADER + size or len(data) < HEADER:
-            self._greeting = data
+            self._begun = data
             return b""
-        self._greeting = b""
+        self._begun = b""
         payload = data[HEADER : HEADER + size]
-        if payload[0] == Kind.REFUSED:
-            self._refused(payload, now)
-        elif payload[0] != Kind.HELLO:
-            raise BadFrame("the first frame is no hello")
-        else:
+        if self.phase is Phase.GREETING and payload[0] != Kind.REFUSED:
+            if payload[0] != Kind.HELLO:
+                raise BadFrame("the first frame is no hello")
             self._hello(frames.parse_hello(payload), now)
+        else:
+            self._frame(payload, now)
         return data[HEADER + size :]
 
     def _hello(self, hello: Hello, now: float) -> None:
@@ -372,6 +376,8 @@ class Link:
         """The other end's address."""
         return self._shell.where
 
+
+_BEFORE = frozenset((Phase.GREETING, Phase.DECIDING))
 
 _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PING: Link._ping,

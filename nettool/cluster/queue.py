@@ -20,13 +20,13 @@ from typing import Any
 
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
+from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.lane import Lane
-from nettool.outbox.losses import LossReport, LostReturns
+from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, Live
 
 
@@ -103,7 +103,7 @@ class LinkQueue:
 
     def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
         if self.backlog is None:
-            self.backlog = Backlog(self._owner, self.bounds, self._dropping)
+            self.backlog = LinkBacklog(self._owner, self.bounds, self._dropping)
         backlog = self.backlog
         if not started:
             self._started(batch)
@@ -166,8 +166,6 @@ class LinkQueue:
         """Make the frame of a batch, and remember it."""
         name = name_of(batch)
         mode = mode_of(batch)
-        if isinstance(batch, LostReturns):
-            return  # counted; who wrote them cannot be told any more
         size = 0 if isinstance(batch, LossReport) else len(batch.data)
         if batch.kind is Kind.RETURNED and not self.returns_to(batch.sender):
             self._end_wait(batch)

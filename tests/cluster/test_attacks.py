@@ -145,6 +145,45 @@ def test_nothing_is_routed_before_the_link_is_taken(cluster: Cluster) -> None:
     assert bob.heard() == [] and cluster["node1"].totals().accepted == 0
 
 
+@pytest.mark.parametrize("name", [b"node2", b"node0"], ids=["that decides", "that waits"])
+def test_nothing_long_is_kept_before_the_link_is_taken(cluster: Cluster, name: bytes) -> None:
+    linked(cluster).add(b"node0")
+    if name == b"node0":
+        # So that the second one is decided on only when the first has answered.
+        reach(cluster["node1"], Other(name)).hello()
+    other = reach(cluster["node1"], Other(name))
+    other.hello()
+    cluster.settle(0.1)
+    other.send_bytes((16 * 2**20).to_bytes(4, "big") + b"x" * 1000)
+    cluster.settle(0.1)
+    assert other.refused()[0] == "bad-frame" and other.gone
+
+
+def test_what_comes_in_one_read_with_the_taking_is_a_frame_of_any_length(cluster: Cluster) -> None:
+    bob = log_in(cluster, "node1", b"bob")
+    other = reach(cluster["node1"], Other())
+    other.hello()
+    cluster.settle(0.1)
+    other.send(bytes([Kind.TAKE]), other.lines(Kind.DIRECT, b"bob", b"x" * 30_000 + b"\n"))
+    cluster.settle(0.1)
+    assert bob.heard() == [b"from mallory@node2: " + b"x" * 30_000]
+
+
+def test_a_frame_that_has_begun_when_the_link_is_taken_goes_on(cluster: Cluster) -> None:
+    linked(cluster).add(b"node0")
+    reach(cluster["node1"], Other(b"node0")).hello()
+    cluster.settle(0.1)
+    second = reach(cluster["node1"], Other(b"node0"))
+    second.hello(took=(linked(cluster).instance, 0))
+    cluster.settle(0.1)
+    second.send_bytes(b"\0\0\0")
+    cluster.settle(2.5)
+    assert second.heard(Kind.TAKE)
+    second.send_bytes(b"\x09" + frames.render_number(Kind.PING, 5))
+    cluster.settle(0.1)
+    assert second.heard(Kind.PONG) == [frames.render_number(Kind.PONG, 5)]
+
+
 def test_only_the_node_that_decides_can_take_a_link(cluster: Cluster) -> None:
     linked(cluster).add(b"node0")
     other = reach(cluster["node1"], Other(b"node0"))
@@ -182,6 +221,7 @@ BAD = {
     "a list of neither": lambda other: bytes([Kind.TOPICS, 0]) + b"#t",
     "a kind that there is not": lambda other: b"\x63",
     "nothing": lambda other: b"",
+    "lost lines of what is no login": lambda other: frames.render_counts(Kind.RETURNS_LOST, {b"alice": 1}, 2),
     "a second hello": lambda other: b"\0{}",
 }
 

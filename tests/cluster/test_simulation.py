@@ -1,7 +1,7 @@
 """A cluster of eight nodes and forty peers to which everything happens, by chance that a seed decides.
 
-`SIMULATION_SEEDS=20 pytest tests/cluster/test_simulation.py` runs that many of ten thousand steps each.  (Variables that
-begin with NETTOOL_ are options of the node's, and tests/conftest.py takes them away.)
+`SIMULATION_SEEDS=20 pytest tests/cluster/test_simulation.py` runs that many of ten thousand steps each.
+(Variables that begin with NETTOOL_ are options of the node's, and tests/conftest.py takes them away.)
 """
 
 from __future__ import annotations
