@@ -117,7 +117,7 @@ class Link:
         try:
             while data and self.phase in _BEFORE:
                 data = self._take_short(data, now)
-            if not data or self.over:
+            if not data or self.phase is Phase.ENDED:
                 return
             data, self._begun = self._begun + data, b""
             for payload in self._frames.feed(data):
