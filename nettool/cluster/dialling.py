@@ -15,8 +15,9 @@ from random import Random
 from typing import Any
 
 from twisted.application.internet import ClientService
+from twisted.internet import defer, error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger, LogLevel
@@ -57,9 +58,17 @@ class Dialler:
 
     _log = Logger()
 
-    def __init__(self, neighbour: Neighbour, clock: IReactorTime, turn: Turn, chance: Random) -> None:
+    def __init__(
+        self,
+        neighbour: Neighbour,
+        clock: IReactorTime,
+        turn: Turn,
+        chance: Random,
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
+    ) -> None:
+        """`explain` says why a connection was lost."""
         self._neighbour = neighbour
-        self._endpoint = _Way(neighbour, clock, turn)
+        self._endpoint = _Way(neighbour, clock, turn, explain)
         self._service = ClientService(self._endpoint, Factory.forProtocol(Protocol), backoff(chance), clock)
         self._runs = False
 
@@ -104,8 +113,11 @@ class _Way:
 
     _log = Logger()
 
-    def __init__(self, neighbour: Neighbour, clock: IReactorTime, turn: Turn) -> None:
+    def __init__(
+        self, neighbour: Neighbour, clock: IReactorTime, turn: Turn, explain: Callable[[Failure], str]
+    ) -> None:
         self._neighbour = neighbour
+        self._explain = explain
         self._linked: Linked = neighbour.linked
         self._clock = clock
         self._turn = turn
@@ -172,6 +184,10 @@ class _Way:
                 await self._try(endpoint)
             except CancelledError:
                 raise
+            except (ConnectingCancelledError, *_TIMEOUTS):
+                if self._wanted is None and self._neighbour.link is None:
+                    raise CancelledError from None  # by `_give_up`
+                faults[f"no answer within {DIAL_TIME:g} s"] = None
             except NotLinked:
                 pass  # why a connection ended is told where it ends
             except Exception as fault:
@@ -216,7 +232,7 @@ class _Way:
                 elif link.phase is Phase.ENDED:
                     over.errback(NotLinked(link.ended_by.value if link.ended_by else "ended"))
 
-        factory = LinkFactory(self._linked, self._clock, self._turn, self._neighbour.name, made)
+        factory = LinkFactory(self._linked, self._clock, self._turn, self._neighbour.name, made, self._explain)
         factory.connections = self.connections
         connecting = endpoint.connect(factory)
         connecting.addTimeout(DIAL_TIME, self._clock)
@@ -246,3 +262,4 @@ class _StandIn:
 
 
 _NOWHERE: Any = None
+_TIMEOUTS = (defer.TimeoutError, error.TimeoutError)
