@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.broker.broker import Broker
@@ -57,8 +56,6 @@ class Linked:
         self.alarm = alarm
         self.instance = instance
         self.judge = judge
-        self.explain: Callable[[Failure], str] = Failure.getErrorMessage
-        """Says why a connection was lost."""
         self.neighbours: dict[bytes, Neighbour] = {}
         self.connections: dict[Link, None] = {}
         """All that have not ended, links or not."""

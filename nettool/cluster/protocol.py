@@ -122,7 +122,7 @@ class LinkProtocol(Protocol):
             self._pump.stop()
         if self.link is not None:
             try:
-                self.link.lost(LinkEnd.LOST, self.factory.linked.explain(reason), self.factory.clock.seconds())
+                self.link.lost(LinkEnd.LOST, self.factory.explain(reason), self.factory.clock.seconds())
             except Exception:
                 self._log.failure(
                     "the link with {node} failed", level=LogLevel.error, event="link-failed", node=self.link.who
@@ -202,13 +202,15 @@ class LinkFactory(Factory):
         turn: Turn,
         meant: bytes | None = None,
         made: Callable[[Link], object] = lambda link: None,
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
     ) -> None:
-        """`made` is told of each link at its beginning."""
+        """`made` is told of each link at its beginning; `explain` says why a connection was lost."""
         self.linked = linked
         self.clock = clock
         self.turn = turn
         self.meant = meant
         self.made = made
+        self.explain = explain
         self.connections: dict[LinkProtocol, None] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> LinkProtocol:  # type: ignore[override]

@@ -56,6 +56,7 @@ class Secured:
         self._tls = LinkTls(identity)
         self.factory: IProtocolFactory = TLSMemoryBIOFactory(self._tls, False, links.factory, reactor)
         """For listeners on which other nodes connect."""
+        links.trusts = lambda name: name in self._trust.nodes.keys
         self._unsubscribe: Callable[[], None] = resolver.subscribe(lambda changed: self.refresh())
         self.refresh()
 

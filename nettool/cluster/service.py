@@ -72,9 +72,10 @@ class LinkService(Service):
         self.linked = Linked(broker, live, clock.seconds, self._alarm, instance, judge)
         self._alarm.call = self.linked.tick
         self.linked.watch_links = self._link_changed
-        self.linked.explain = explain
-        self.factory = LinkFactory(self.linked, clock, turn)
+        self.factory = LinkFactory(self.linked, clock, turn, explain=explain)
         """For listeners: connections that other nodes make."""
+        self.trusts: Callable[[bytes], bool] = lambda name: True
+        """Whether a node could be linked to, as far as that is known before it has shown its key."""
         self._diallers: dict[bytes, Dialler] = {}
         self._keys: dict[bytes, object] = {}
         broker.join_cluster(self.linked)
@@ -113,6 +114,22 @@ class LinkService(Service):
     def names(self) -> frozenset[bytes]:
         """The nodes that there are."""
         return frozenset(self._diallers)
+
+    def node_at(self, where: str) -> bytes:
+        """The node of this name, or at this address (`HOST:PORT`, as it is configured); `LookupError` if there is none,
+        or if none of that name is trusted."""
+        names = [name for name, key in self._keys.items() if name == where.encode() or where in _written(key)]
+        if where.encode() == self.linked.name:
+            names = [self.linked.name]
+        if len(names) > 1:
+            several = ", ".join(sorted(name.decode() for name in names))
+            raise LookupError(f"{where} is an address of several nodes: {several}")
+        if not names:
+            known = ", ".join(sorted(name.decode() for name in self.names)) or "none"
+            raise LookupError(f"there is no node {where}; known by name or address: {known}")
+        if names[0] != self.linked.name and not self.trusts(names[0]):
+            raise LookupError(f"{names[0].decode()} is not trusted: add its line to trusted-nodes")
+        return names[0]
 
     def replace(self, nodes: Mapping[bytes, Addresses]) -> None:
         """These are the nodes from now on; links to those that stay are not touched."""
@@ -199,3 +216,8 @@ class LinkService(Service):
     def ends(self) -> dict[LinkEnd, int]:
         """Why connections to other nodes have ended, or could not be made."""
         return dict(self.linked.ends)
+
+
+def _written(addresses: object) -> tuple[str, ...]:
+    """Addresses as they are written, where they are not endpoints."""
+    return tuple(map(str, addresses)) if isinstance(addresses, tuple) else ()
