@@ -327,7 +327,7 @@ class Link:
         if tell:
             self.outlet.say(frames.render_refusal(reason.value, there or detail))
         self._over(reason, detail, now)
-        if reason is LinkEnd.SILENT:
+        if reason in _AT_ONCE:
             self._shell.abort()
         else:
             self._shell.close()
@@ -379,6 +379,8 @@ class Link:
 
 
 _BEFORE = frozenset((Phase.GREETING, Phase.DECIDING))
+
+_AT_ONCE = frozenset((LinkEnd.SILENT, LinkEnd.CROWDED_OUT))
 
 _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PING: Link._ping,

@@ -31,6 +31,9 @@ from nettool.interfaces import ISender
 from nettool.outbox.batch import Batch, Kind
 from nettool.settings import Live
 
+STRANGERS = 100
+"""Connections that others have made and that have not said who they are: each may take 5 s and 4 KiB, and TLS."""
+
 
 @implementer(ICluster)
 class Linked:
@@ -93,6 +96,11 @@ class Linked:
 
     def connected(self, shell: ILinkShell, meant: bytes | None = None) -> Link:
         """A connection was made: to a node that was meant, or by somebody who has to say who he is."""
+        strangers = [link for link in self.connections if link.meant is None and link.neighbour is None]
+        if meant is None and len(strangers) >= STRANGERS:
+            # The oldest: a node takes milliseconds to say who it is, and who is slow on purpose keeps out nobody.
+            why = f"{STRANGERS} others have connected since, and not said who they are"
+            strangers[0].end(LinkEnd.CROWDED_OUT, why, self.seconds(), tell=False)
         return Link(self, shell, self.seconds(), meant)
 
     def hello_to(self, name: bytes) -> Hello:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nettool.cluster import frames, neighbour
 from nettool.cluster.frames import Kind
-from nettool.cluster.linked import Linked
+from nettool.cluster.linked import STRANGERS, Linked
 from nettool.embed.cluster import Cluster
 from nettool.errors import LinkEnd, ReturnReason
 from tests.cluster.peers import Other, Talker, adds_up, link, log_in, reach
@@ -276,6 +276,21 @@ def test_a_frame_that_comes_again_is_not_routed_again(cluster: Cluster) -> None:
     cluster.settle(0.1)
     assert bob.heard() == [b"from mallory@node2: once"]
     assert other.heard(Kind.CONFIRM)[-1] == frames.render_number(Kind.CONFIRM, 1)
+
+
+def test_a_crowd_that_says_nothing_is_bounded_and_keeps_no_node_out(cluster: Cluster) -> None:
+    crowd = []
+    for _ in range(3 * STRANGERS):
+        crowd.append(reach(cluster["node1"], Other()))
+        cluster.clock.advance(0)
+    assert len(linked(cluster).connections) == STRANGERS
+    assert [other.gone for other in crowd] == [True] * 2 * STRANGERS + [False] * STRANGERS
+    other = link(cluster, Other())
+    assert linked(cluster).neighbours[b"node2"].link is not None and not other.gone
+    for _ in range(2 * STRANGERS):
+        reach(cluster["node1"], Other())
+        cluster.clock.advance(0)
+    assert not other.gone, "who has said who he is makes room for nobody"
 
 
 # --- floods --------------------------------------------------------------------------------------
