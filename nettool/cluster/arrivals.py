@@ -8,7 +8,6 @@ Never: a frame routed twice, or out of order; a line in the name of anybody who 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
@@ -25,7 +24,7 @@ from nettool.outbox.batch import Kind as BatchKind
 from nettool.settings import KIB
 from nettool.wire.blocks import prefixed
 from nettool.wire.lines import cut
-from nettool.wire.names import is_topic
+from nettool.wire.names import is_far_name, is_far_topic
 from nettool.wire.replies import direct_prefix, topic_prefix
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ SENDERS = 4096
 
 HARD = 4
 """Windows that may wait for one receiver here.  An honest node keeps to one, and to what was being read."""
-
-FAR_NAME = re.compile(rb"[^\x00-\x20\x7f,:@#/]{1,64}")
-"""What a name on another node must be, at least: tables of characters differ between Pythons."""
 
 
 class Arrivals:
@@ -136,7 +132,7 @@ class Arrivals:
         return self._waiting(peer) + size > most
 
     def _topic(self, frame: Lines, now: float) -> int:
-        if not is_topic(frame.target):
+        if not is_far_topic(frame.target):
             raise BadFrame("texts to a topic that cannot be one")
         sender = self._sender(frame)
         data, lines = prefixed(frame.data, topic_prefix(sender.name) + frame.target + b": ")
@@ -159,7 +155,7 @@ class Arrivals:
         return len(lines)
 
     def _returned(self, frame: Lines, now: float) -> int:
-        if FAR_NAME.fullmatch(frame.sender) is None or frame.reason is None:
+        if not is_far_name(frame.sender) or frame.reason is None:
             raise BadFrame("lines come back from what cannot be a name")
         address = frame.sender + b"@" + self._neighbour.name if frame.qualified else frame.sender
         peer = self._neighbour.linked.peer_of(frame.login)
@@ -196,7 +192,7 @@ class Arrivals:
         key = (frame.login, frame.sender)
         sender = self._senders.get(key)
         if sender is None:
-            if frame.sender and FAR_NAME.fullmatch(frame.sender) is None:
+            if frame.sender and not is_far_name(frame.sender):
                 raise BadFrame("lines of somebody whose name cannot be one")
             sender = self._senders[key] = FarSender(frame.sender, frame.login, self._neighbour)
             if len(self._senders) > SENDERS:

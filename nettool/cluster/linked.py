@@ -17,7 +17,6 @@ from zope.interface import implementer
 from nettool.broker.broker import Broker
 from nettool.broker.cluster import ICluster
 from nettool.broker.directory import IMember
-from nettool.cluster.arrivals import FAR_NAME
 from nettool.cluster.far import far_sender
 from nettool.cluster.frames import Hello, render_change
 from nettool.cluster.frames import Kind as Word
@@ -30,6 +29,7 @@ from nettool.errors import DropReason, LinkEnd, ReturnReason
 from nettool.interfaces import ISender
 from nettool.outbox.batch import Batch, Kind
 from nettool.settings import Live
+from nettool.wire.names import is_far_name
 
 STRANGERS = 100
 """Connections that others have made and that have not said who they are: each may take 5 s and 4 KiB, and TLS."""
@@ -175,7 +175,7 @@ class Linked:
         """See `ICluster`."""
         name, _, node = address.partition(b"@")
         neighbour = self.neighbours.get(node)
-        if neighbour is None or FAR_NAME.fullmatch(name) is None:
+        if neighbour is None or not is_far_name(name):
             return None
         return neighbour.far(name)
 
