@@ -104,6 +104,9 @@ class LinkQueue:
     def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
         if self.backlog is None:
             self.backlog = LinkBacklog(self._owner, self.bounds, self._dropping)
+            ready, self.ready, self._ready_bytes = self.ready, [], 0
+            for earlier in ready:  # the bound has become smaller since they came
+                self._put_back(earlier, started=True)
         backlog = self.backlog
         if not started:
             self._started(batch)

@@ -50,6 +50,7 @@ def small_buffers() -> Iterator[None]:
     with ExitStack() as patched:
         for where in ("embed.pipe.KERNEL_SEND_BUFFER", "outbox.queue.CHUNK", "outbox.backlog.CHUNK"):
             patched.enter_context(patch(f"nettool.{where}", 4096))
+        patched.enter_context(patch("nettool.embed.pipe.READ", 16 * 1024))
         for where in ("cluster.queue.CHUNK", "cluster.outlet.CHUNK", "cluster.arrivals.CONFIRM_BYTES"):
             patched.enter_context(patch(f"nettool.{where}", 4096))
         yield
@@ -195,6 +196,14 @@ class Simulation:
             address = to.name + b"@" + to.home.encode()
             peer.say(*[address + b": " + peer.next_text(500) for _ in range(60)])
 
+    def flood(self) -> None:
+        """Very much at once for one on another node who does not read: only windows keep it away from there."""
+        peer, to = self.some_peer(), self.some_peer()
+        if peer is not None and to is not None and peer.home != to.home:
+            self.stop(to)
+            address = to.name + b"@" + to.home.encode()
+            peer.say(*[address + b": " + peer.next_text(900) for _ in range(500)])
+
     def join(self) -> None:
         peer = self.some_peer()
         if peer is not None:
@@ -220,8 +229,11 @@ class Simulation:
     def stop_reading(self) -> None:
         peer = self.some_peer()
         if peer is not None:
-            peer.reading = False
-            peer.transport.pauseProducing()  # type: ignore[union-attr]
+            self.stop(peer)
+
+    def stop(self, peer: Peer) -> None:
+        peer.reading = False
+        peer.transport.pauseProducing()  # type: ignore[union-attr]
 
     def read_on(self) -> None:
         slow = [peer for peer in self.peers.values() if not peer.reading and not peer.gone]
@@ -382,6 +394,7 @@ class Simulation:
 ACTIONS: list[Callable[[Simulation], None]] = [
     *[Simulation.send] * 12,
     *[Simulation.burst] * 2,
+    Simulation.flood,
     *[Simulation.join] * 3,
     *[Simulation.leave] * 2,
     *[Simulation.log_in] * 3,
