@@ -80,7 +80,7 @@ async def main(reactor: Any, *arguments: str) -> None:
         hub.send_many([Envelope(id, payload)] * BATCH)
     began = time.process_time()
     end = time.perf_counter() + float(seconds)
-    while time.perf_counter() < end:
+    while not count or time.perf_counter() < end:
         for envelope in await ends.recv_many(BATCH):
             await ends.send_when_ready(envelope)
         back = await hub.recv_many(1000)
