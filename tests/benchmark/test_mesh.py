@@ -25,9 +25,8 @@ HERE = ["int32", "iterate", "many", "looked"]
 
 @pytest.fixture(autouse=True)
 def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' own process stays where it is, and nobody is waited for long."""
+    """The tests' own process stays where it is."""
     monkeypatch.setattr(machine, "usable_cores", list)
-    monkeypatch.setattr(meshload, "STALL_SECONDS", 0.2)
 
 
 # --- hubs -----------------------------------------------------------------------------------------
@@ -114,8 +113,9 @@ def test_a_run_in_which_everything_comes_back_counts() -> None:
     ids=["changed", "missing", "in another order", "doubled", "swallowed", "closed"],
 )
 def test_a_run_in_which_something_is_wrong_does_not_count(
-    change: Callable[[bytes], bytes], complaint: str, request: pytest.FixtureRequest
+    change: Callable[[bytes], bytes], complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(meshload, "STALL_SECONDS", 0.2)
     with echoing(_once(change)) as address:
         load = Load(address, 1, 100, False)
         with pytest.raises(SystemExit, match=complaint):
