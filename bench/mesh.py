@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from bench import machine
-from bench.meshload import Load, Result, dealers, far_ends, free_address, round_trips, zmq_trips
+from bench.meshload import Load, Result, dealers, round_trips, share_beside_slow, zmq_trips
 from bench.servers import ROOT
 
 CONNECTIONS = 16
@@ -93,12 +93,8 @@ def slow(schemes: list[str], rounds: int, seconds: float) -> dict[str, list[floa
     found: dict[str, list[float]] = {scheme: [] for scheme in schemes}
     for _ in range(rounds):
         for scheme in schemes:
-            both = []
-            for stuck in (False, True):
-                with tempfile.TemporaryDirectory() as directory:
-                    address = free_address(scheme, directory)
-                    both.append(far_ends(scheme, address, directory, CONNECTIONS, SIZE, seconds, stuck))
-            found[scheme].append(both[1] / both[0])
+            with tempfile.TemporaryDirectory() as directory:
+                found[scheme].append(share_beside_slow(scheme, directory, CONNECTIONS, SIZE, seconds))
     return found
 
 

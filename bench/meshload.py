@@ -211,19 +211,9 @@ def zmq_trips(address: str, size: int, number: int) -> float:
 # --- beside one that never reads ------------------------------------------------------------------
 
 
-def free_address(scheme: str, directory: str) -> str:
-    """Where a hub of this scheme may listen."""
-    return {
-        "inproc": "inproc://hub",
-        "unix": f"unix://{directory}/hub",
-    }.get(scheme, f"{scheme}://127.0.0.1:0")
-
-
-def far_ends(
-    scheme: str, address: str, directory: str, connections: int, size: int, seconds: float, stuck: bool
-) -> float:
-    """The rate of a hub to `connections` ends that read, beside one that does not if `stuck`; all of it is a mesh's."""
-    arguments = [scheme, address, directory, str(connections), str(size), str(seconds), str(int(stuck))]
+def share_beside_slow(scheme: str, directory: str, connections: int, size: int, seconds: float) -> float:
+    """The share of their rate that `connections` keep beside one that never reads; all ends are a mesh's."""
+    arguments = [scheme, directory, str(connections), str(size), str(seconds)]
     command = [sys.executable, "-m", "bench.meshslow", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120 + 10 * seconds, check=False)
     if done.returncode:
