@@ -26,7 +26,7 @@ def trust_nobody(name: bytes, transport: Any, meant: bytes) -> None:
     """What holds unless something else is said."""
     raise Refused(
         RefusalReason.NOT_TRUSTED,
-        f"{_text(name)} is not trusted, as nobody is: this node was given no judge (nettool.cluster.secured has one)",
+        f"{escaped(name)} is not trusted, as nobody is: this node was given no judge (nettool.cluster.secured has one)",
         "this node trusts nobody: it was started without trusted nodes",
     )
 
@@ -37,7 +37,7 @@ def trust_nearby(name: bytes, transport: Any, meant: bytes) -> None:
     if not is_nearby(address):
         raise Refused(
             RefusalReason.NO_CERTIFICATE,
-            f"{_text(name)} came without TLS, from {address}: plain links are for tests, over the loopback interface "
+            f"{escaped(name)} came without TLS, from {address}: plain links are for tests, over the loopback interface "
             "or a UNIX socket; between machines let both ends use nettool.cluster.secured",
             "plain links are taken over the loopback interface or a UNIX socket only: use TLS",
         )
@@ -56,5 +56,6 @@ def is_nearby(address: object) -> bool:
     return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
-def _text(name: bytes) -> str:
+def escaped(name: bytes) -> str:
+    """A name that came from outside, as a log may have it."""
     return ascii(name.decode("utf-8", "replace"))[1:-1]

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from nettool.cluster import frames
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
 from nettool.cluster.identity import Refused
+from nettool.cluster.judges import escaped
 from nettool.cluster.outlet import Outlet
 from nettool.cluster.shell import ILinkShell
 from nettool.errors import LinkEnd
@@ -164,14 +165,16 @@ class Link:
         if self.meant is not None and hello.name != self.meant:
             raise Refusal(
                 LinkEnd.WRONG_NAME,
-                f"{_text(hello.name)} answered where {_text(self.meant)} was meant: check the address",
+                f"{escaped(hello.name)} answered where {escaped(self.meant)} was meant: check the address",
             )
         if hello.name == linked.name:
-            raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are called {_text(hello.name)}: give one another --node-name")
+            raise Refusal(
+                LinkEnd.WRONG_NAME, f"two nodes are called {escaped(hello.name)}: give one another --node-name"
+            )
         linked.judge(hello.name, self._shell.proof, self.meant or b"")
         neighbour = linked.neighbours.get(hello.name)
         if neighbour is None:
-            raise Refusal(LinkEnd.UNKNOWN_NODE, f"{_text(hello.name)} is not configured here: add it to the nodes")
+            raise Refusal(LinkEnd.UNKNOWN_NODE, f"{escaped(hello.name)} is not configured here: add it to the nodes")
         self.hello, self.neighbour = hello, neighbour
         if self.meant is None:
             self._say_hello(hello.name)
@@ -370,7 +373,7 @@ class Link:
     @property
     def who(self) -> str:
         """The other node, as far as it is known, for a log: escaped, since it came from outside."""
-        return _text(self.name or self.meant or b"") or "a node"
+        return escaped(self.name or self.meant or b"") or "a node"
 
     @property
     def where(self) -> str:
@@ -390,7 +393,3 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PEERS: Link._peers,
     Kind.TOPICS: Link._topics,
 }
-
-
-def _text(name: bytes) -> str:
-    return ascii(name.decode("utf-8", "replace"))[1:-1]

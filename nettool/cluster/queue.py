@@ -158,9 +158,7 @@ class LinkQueue:
             for batch in batches:
                 if len(batch.data) > CHUNK:
                     self.backlog.part_went(len(batch.data), True)
-            if not self.backlog:
-                self.backlog.made_room(self._seconds())
-                self.backlog = None
+            self._look_whether_empty()
             return batches
         ready, self.ready, self._ready_bytes = self.ready, [], 0
         return ready
@@ -228,10 +226,7 @@ class LinkQueue:
         self.bounds.away = True
         self._unsent = len(self.sent) or None
         if self.backlog is not None:
-            now = self._seconds()
-            self.backlog.direct.end_episode(now)
-            self.backlog.topic.end_episode(now)
-            self.backlog.own_gate.open(now)
+            self.backlog.let_go(self._seconds())
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""

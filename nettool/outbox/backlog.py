@@ -326,6 +326,10 @@ class Backlog:
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
         self._part = None
+        self.let_go(now)
+
+    def let_go(self, now: float) -> None:
+        """Every sender that waits goes on, whatever is in it."""
         self.direct.end_episode(now)
         self.topic.end_episode(now)
         self.own_gate.open(now)
