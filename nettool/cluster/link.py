@@ -169,7 +169,7 @@ class Link:
             )
         if hello.name == linked.name:
             raise Refusal(
-                LinkEnd.WRONG_NAME, f"two nodes are called {escaped(hello.name)}: give one another --node-name"
+                LinkEnd.WRONG_NAME, f"two nodes are {escaped(hello.name)}: give one another --node-name"
             )
         linked.judge(hello.name, self._shell.proof, self.meant or b"")
         neighbour = linked.neighbours.get(hello.name)
