@@ -57,7 +57,7 @@ def test_what_is_due_is_known_to_the_byte(row: Workload, dialect: Nettool | Nats
         for number, addresses in enumerate(lines):
             for address in addresses:
                 for receiver in plan.receivers(sender, address, dialect.echoes):
-                    said = dialect.delivery(sender, address, receiver, plan.text(sender, number))
+                    said = dialect.delivery(plan.peer(sender), address, receiver, plan.text(sender, number))
                     due[receiver.name] = due.get(receiver.name, 0) + len(said)
                     deliveries += 1
     block = encode(plan, dialect)
