@@ -194,7 +194,7 @@ def _rows() -> Iterator[Workload]:
 def _rows_of_two_nodes() -> Iterator[Workload]:
     """Lines that cross from one node to the other, which share a core."""
     room = _one_sender(topic_name(0))
-    one = Workload("across", "1 sender, 1 receiver", Stream(), _one_sender(peer_name(1)), _beside(1), nodes=2)
+    one = Workload("across", "1 sender, 1 receiver", Stream(), _one_sender(peer_name(1)), _beside(1), nodes=2, rounds=3)
     yield replace(one, quick=True)
     yield replace(
         one, key="across-pairs", title="8 pairs, both ways", build=_pairs(8, both_ways=True), peers=_beside(8)
@@ -207,7 +207,7 @@ def _rows_of_two_nodes() -> Iterator[Workload]:
     )
     yield replace(one, key="across-mix", title="topic mix", build=_mix_lines(0.0), peers=_mix_across)
     yield replace(one, key="across1k", text_bytes=1024)
-    yield replace(one, key="across-trip", title="idle", measure=RoundTrips(), rounds=11)
+    yield replace(one, key="across-trip", title="idle", measure=RoundTrips(), rounds=5)
     yield replace(
         one,
         key="across-slow",

@@ -239,7 +239,7 @@ def test_frames_are_numbered_from_one_and_kept_until_they_are_confirmed(scene: S
     scene.link(same=False)
     for _ in range(3):
         scene.put(Kind.DIRECT, scene.senders[0], 1, 5)
-    scene.take(10_000)
+        scene.take(10_000)
     assert [sent.number for sent in scene.queue.sent] == [1, 2, 3]
     scene.queue.confirm(2)
     assert [sent.number for sent in scene.queue.sent] == [3]
