@@ -19,6 +19,8 @@ from nettool.interfaces import IReturns
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
+from nettool.wire.blocks import LONG
+from nettool.wire.lines import cut
 from nettool.wire.replies import direct_prefix, topic_prefix
 
 FACTOR = 8
@@ -152,6 +154,9 @@ def name_of(batch: Batch) -> bytes:
 
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
     """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
+    if data.find(b"\n") >= LONG:
+        skip = len(prefix)
+        return b"".join([line[skip:] for line in cut(bytes(data))])
     return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))
 
 
