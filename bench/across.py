@@ -154,7 +154,7 @@ class SlowAcross(Measure):
             lost=lines * missing / due,
             watch=watch,
             seconds=seconds,
-            remark="" if stuck is None else _fate(stuck, sockets, bed.plan),
+            remark="" if stuck is None else _fate(stuck),
         )
 
 
@@ -233,7 +233,7 @@ def _growth(before: int | None, peak: int | None) -> float | None:
     return None if before is None or peak is None else float(max(0, peak - before))
 
 
-def _fate(stuck: Stuck, sockets: dict[bytes, socket.socket], plan: Plan) -> str:
+def _fate(stuck: Stuck) -> str:
     """What became of the pair that was stuck."""
     mib = 1024 * 1024
     said = f"its sender could send {stuck.sent / mib:.0f} MiB and got {stuck.back / mib:.0f} MiB back"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import connections
-from bench.across import Carried
+from bench.across import Carried, SlowAcross
 from bench.check import check_contents
 from bench.connections import RunFailed, _reach, connected, settle
 from bench.dialects import Nettool
@@ -21,6 +21,7 @@ from bench.report import Results, Row, as_text
 from bench.rounds import Run
 from bench.servers import SERVERS, Place
 from bench.settings import Settings
+from bench.workloads import WORKLOADS
 
 KEYS = [
     "nettool",
@@ -66,6 +67,17 @@ def test_a_topic_that_nobody_hears_there_is_not_carried_and_any_other_once(key: 
     there = tuple(Peer(peer.name, peer.topics, 1) for peer in here)
     assert _carried(key, here) == 0
     assert 32 <= _carried(key, there) < 2 * 32
+
+
+def test_the_pair_that_is_stuck_is_held_back_and_the_others_lose_nothing() -> None:
+    row = WORKLOADS["across-slow"]
+    bed = Bed(SERVERS["nettool"], Settings(), row.plan(Settings().mix))
+    # Four times what may be under way to the one who does not read.
+    outcome = SlowAcross().run(bed, 4 * 1024 * 1024 // 512)
+    assert outcome.figures["lost"] == 0
+    assert set(outcome.figures) == {quantity.key for quantity in SlowAcross.quantities}
+    sent = int(outcome.remark.split("could send ")[1].split()[0])
+    assert sent < 32, "the sender would be read without end"
 
 
 def test_nodes_that_are_not_linked_fail_a_run_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
