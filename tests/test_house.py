@@ -26,7 +26,7 @@ FLOORS = [
     ["mesh", "broker"],
     ["outbox"],
     ["wire"],
-    ["files", "settings", "errors", "interfaces", "_reactor"],
+    ["files", "settings", "errors", "interfaces", "sockets", "_reactor"],
 ]
 # Arrows between rooms on one floor.
 BESIDE = [
@@ -57,6 +57,7 @@ PURE = [
         f"nettool.cluster.{module}"
         for module in (
             "arrivals",
+            "ends",
             "far",
             "frames",
             "link",

@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as AnswerTimeout
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -27,7 +28,6 @@ from nettool.cluster.link import Link, Phase
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import LinkFactory, LinkProtocol
-from nettool.errors import LinkEnd
 from nettool.outbox.turn import Turn
 
 FIRST_DELAY = 0.1
@@ -75,9 +75,10 @@ class Dialler:
         stopped: Deferred[None] = self._service.stopService()
         return stopped
 
-    def redial(self, addresses: Sequence[IStreamClientEndpoint]) -> None:
-        """It has these addresses now: they are tried at once, unless there is a link."""
+    def redial(self, addresses: Sequence[IStreamClientEndpoint], where: str = "") -> None:
+        """It has these addresses now, written so: they are tried at once, unless there is a link."""
         self._endpoint.addresses = tuple(addresses)
+        self._endpoint.where = where or "its address"
         if self._runs:
             self._service.stopService().addCallback(lambda _: self._start_again())
 
@@ -110,6 +111,7 @@ class _Way:
         self._clock = clock
         self._turn = turn
         self.addresses: tuple[IStreamClientEndpoint, ...] = ()
+        self.where = ""
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._stand_in: _StandIn | None = None
         self._dial: Deferred[None] | None = None
@@ -164,17 +166,23 @@ class _Way:
 
     async def _try_all(self) -> None:
         """Each address in order, until there is a link."""
-        faults = []
+        faults, reached = [], False
         for endpoint in self.addresses:
             try:
                 await self._try(endpoint)
             except CancelledError:
                 raise
+            except NotLinked as fault:
+                reached = True  # why it has ended is told by the link
+                faults.append(str(fault))
+            except AnswerTimeout:
+                faults.append(f"no answer for {DIAL_TIME:g} s")
             except Exception as fault:
-                faults.append(str(fault) or type(fault).__name__)
+                faults.append(str(fault).rstrip(".") or type(fault).__name__)
             if self._neighbour.link is not None:
                 return
-        self._linked.ends[LinkEnd.UNREACHABLE] += 1
+        if not reached:
+            self._linked.unreachable(self._neighbour, self.where, "; ".join(faults))
         raise NotLinked("; ".join(faults))
 
     async def _try(self, endpoint: IStreamClientEndpoint) -> None:

@@ -223,7 +223,10 @@ class Link:
 
     def _refused(self, payload: bytes, now: float) -> None:
         code, detail = frames.parse_refusal(payload)
-        self.end(LinkEnd.REFUSED, f"{code}: {detail}", now, tell=False)
+        if code in _AS_IT_SHOULD:
+            self.end(LinkEnd(code), f"it says so: {detail}", now, tell=False)
+        else:
+            self.end(LinkEnd.REFUSED, f"{code}: {detail}", now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:
@@ -381,6 +384,9 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PEERS: Link._peers,
     Kind.TOPICS: Link._topics,
 }
+
+_AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
+"""What another node may say at the end that is nobody's refusal."""
 
 
 def _text(name: bytes) -> str:

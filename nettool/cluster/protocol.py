@@ -22,6 +22,7 @@ from nettool.errors import LinkEnd
 from nettool.outbox.pump import Pump
 from nettool.outbox.turn import Turn
 from nettool.settings import LINGER
+from nettool.sockets import address_text
 
 SMALL = 4096
 """Bytes of a read after which, if little else happens in this turn, what it brought is written at once."""
@@ -158,7 +159,7 @@ class LinkProtocol(Protocol):
     @property
     def where(self) -> str:
         """See `ILinkShell`."""
-        return str(self._transport.getPeer())
+        return address_text(self._transport.getPeer())
 
     # What follows
 

@@ -72,7 +72,8 @@ class Secured:
             self._links.forget(name)
         for name in (trusted.keys() | known.keys()) - {own}:
             addresses = known.get(name, ())
-            self._links.know(name, [self._endpoint(address) for address in addresses], addresses)
+            where = ", ".join(map(str, addresses))
+            self._links.know(name, [self._endpoint(address) for address in addresses], addresses, where)
 
     def trust_changed(self, ended: frozenset[bytes]) -> None:
         """The file of trusted nodes was read again; these are trusted no more, or by another key."""

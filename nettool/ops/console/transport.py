@@ -35,8 +35,8 @@ from zope.interface import implementer
 
 from nettool.ops.console.keys import SIGNATURES
 from nettool.ops.console.quiet import CONCH, QuietService
-from nettool.ops.snapshots import address_text
 from nettool.ops.tables import printable
+from nettool.sockets import address_text
 
 if TYPE_CHECKING:
     from nettool.ops.console.channel import ConsoleChannel
