@@ -33,7 +33,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from nettool.cluster.identity import parse_trusted
 from nettool.cluster.resolver import SrvResolver, parse_nodes
-from nettool.embed import Node
+from nettool.embed import Cluster, Node
 from nettool.errors import CloseReason, DropReason, ErrorCode, RefusalReason, ReturnReason
 from nettool.ops.logs import Log
 from nettool.ops.logs.bursts import BURST
@@ -130,23 +130,31 @@ def goes_as_printed(block: Block) -> None:
     """Two terminals side by side.  What is printed there and was not said by the node is typed."""
     first, *lines = block.text.splitlines()
     middle = first.index("$ nc", 1)
-    clock = Clock()
-    with Node(clock) as node:
-        peers = node.connect(Peer()), node.connect(Peer())
-        for line in lines:
-            for peer, printed in zip(peers, (line[:middle].strip(), line[middle:].strip()), strict=True):
-                clock.advance(0)
-                if peer.heard and peer.heard[0].decode() == printed:
-                    peer.heard.pop(0)
-                elif printed:
-                    peer.sendLine(printed.encode())
-        clock.advance(0)
-        assert [peer.heard for peer in peers] == [[], []]
+    if len(set(re.findall(r"localhost (\d+)", first))) == 2:
+        with Cluster(["alpha", "beta"]) as cluster:
+            peers = cluster["alpha"].connect(Peer()), cluster["beta"].connect(Peer())
+            typed(lines, middle, peers, lambda: cluster.settle(0.2))
+    else:
+        clock = Clock()
+        with Node(clock) as node:
+            typed(lines, middle, (node.connect(Peer()), node.connect(Peer())), lambda: clock.advance(0))
+
+
+def typed(lines: list[str], middle: int, peers: tuple[Peer, Peer], go_on: Callable[[], object]) -> None:
+    for line in lines:
+        for peer, printed in zip(peers, (line[:middle].strip(), line[middle:].strip()), strict=True):
+            go_on()
+            if peer.heard and peer.heard[0].decode() == printed:
+                peer.heard.pop(0)
+            elif printed:
+                peer.sendLine(printed.encode())
+    go_on()
+    assert [peer.heard for peer in peers] == [[], []]
 
 
 def starts_a_node(block: Block, tmp_path: Path) -> None:
     """A command line of twistd: a node is made of it, on a reactor in memory, with a key where it names one."""
-    words = shlex.split(block.text)
+    words = [word for word in shlex.split(block.text.replace("\\\n", " ")) if not word.startswith("--pidfile=")]
     at = next(index for index, word in enumerate(words) if word.endswith("twistd"))
     assert words[at + 1 : at + 3] == ["-n", "nettool"]
     for name in re.findall(r"[kK]ey=(\w+\.pem)", block.text):
@@ -157,7 +165,7 @@ def starts_a_node(block: Block, tmp_path: Path) -> None:
     options.parseOptions(words[at + 3 :])
     node = makeService(options, MemoryReactorClock())
     node.privilegedStartService()
-    doors = words.count("--manhole") + words.count("--web")
+    doors = words.count("--manhole") + words.count("--web") + words.count("--link-listen")
     assert len(node.listeners) == max(1, words.count("--listen")) + doors
 
 
@@ -356,7 +364,7 @@ HELD: list[tuple[str, str, Callable[..., None] | None]] = [
     (r"\{(include|literalinclude)\} ", r"", shows_a_file),
     (r"\{(toctree|eval-rst)\}", r"", None),  # Sphinx
     (r"", r"\$ nc .* \$ nc ", goes_as_printed),
-    (r"", r"(python3 -m venv .*)?\S*twistd -n nettool", starts_a_node),
+    (r"", r"(python3 -m venv .*)?\S*twistd -n (--pidfile=\S+ )?nettool", starts_a_node),
     (r"", r"printf .* \| nc ", says_only_what_the_node_takes),
     (r"", r"(totals: |\S+ listening on )", is_a_line_of_the_log),
     (r"", r"nettool default-config", configures_a_node),

@@ -15,9 +15,9 @@ from random import Random
 from typing import Any
 
 from twisted.application.internet import ClientService
+from twisted.internet import defer, error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as AnswerTimeout
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger, LogLevel
@@ -57,9 +57,17 @@ class Dialler:
 
     _log = Logger()
 
-    def __init__(self, neighbour: Neighbour, clock: IReactorTime, turn: Turn, chance: Random) -> None:
+    def __init__(
+        self,
+        neighbour: Neighbour,
+        clock: IReactorTime,
+        turn: Turn,
+        chance: Random,
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
+    ) -> None:
+        """`explain` says why a connection was lost."""
         self._neighbour = neighbour
-        self._endpoint = _Way(neighbour, clock, turn)
+        self._endpoint = _Way(neighbour, clock, turn, explain)
         self._service = ClientService(self._endpoint, Factory.forProtocol(Protocol), backoff(chance), clock)
         self._runs = False
 
@@ -105,8 +113,11 @@ class _Way:
 
     _log = Logger()
 
-    def __init__(self, neighbour: Neighbour, clock: IReactorTime, turn: Turn) -> None:
+    def __init__(
+        self, neighbour: Neighbour, clock: IReactorTime, turn: Turn, explain: Callable[[Failure], str]
+    ) -> None:
         self._neighbour = neighbour
+        self._explain = explain
         self._linked: Linked = neighbour.linked
         self._clock = clock
         self._turn = turn
@@ -156,7 +167,7 @@ class _Way:
                 failure,
                 level=LogLevel.error,
                 event="dial-failed",
-                node=self._neighbour.name.decode("utf-8", "replace"),
+                node=self._name,
             )
 
     def _give_up(self) -> None:
@@ -166,24 +177,31 @@ class _Way:
 
     async def _try_all(self) -> None:
         """Each address in order, until there is a link."""
-        faults, reached = [], False
+        faults: dict[str, None] = {}
         for endpoint in self.addresses:
             try:
                 await self._try(endpoint)
             except CancelledError:
                 raise
-            except NotLinked as fault:
-                reached = True  # why it has ended is told by the link
-                faults.append(str(fault))
-            except AnswerTimeout:
-                faults.append(f"no answer for {DIAL_TIME:g} s")
+            except (ConnectingCancelledError, *_TIMEOUTS):
+                if self._wanted is None and self._neighbour.link is None:
+                    raise CancelledError from None  # by `_give_up`
+                faults[f"no answer within {DIAL_TIME:g} s"] = None
+            except NotLinked:
+                pass  # why a connection ended is told where it ends
             except Exception as fault:
-                faults.append(str(fault).rstrip(".") or type(fault).__name__)
+                faults[str(fault) or type(fault).__name__] = None
             if self._neighbour.link is not None:
                 return
-        if not reached:
-            self._linked.unreachable(self._neighbour, self.where, "; ".join(faults))
-        raise NotLinked("; ".join(faults))
+        self._linked.not_reached(self._neighbour, self.where, "; ".join(faults))
+        raise NotLinked
+
+    @property
+    def _name(self) -> str:
+        return self._neighbour.name.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return self._name  # Twisted logs it
 
     async def _try(self, endpoint: IStreamClientEndpoint) -> None:
         """One address: returns when its connection is the link, or another one is; fails when it is over."""
@@ -201,7 +219,7 @@ class _Way:
                 elif link.phase is Phase.ENDED:
                     over.errback(NotLinked(link.ended_by.value if link.ended_by else "ended"))
 
-        factory = LinkFactory(self._linked, self._clock, self._turn, self._neighbour.name, made)
+        factory = LinkFactory(self._linked, self._clock, self._turn, self._neighbour.name, made, self._explain)
         factory.connections = self.connections
         connecting = endpoint.connect(factory)
         connecting.addTimeout(DIAL_TIME, self._clock)
@@ -231,3 +249,4 @@ class _StandIn:
 
 
 _NOWHERE: Any = None
+_TIMEOUTS = (defer.TimeoutError, error.TimeoutError)

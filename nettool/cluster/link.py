@@ -226,7 +226,8 @@ class Link:
         if code in _AS_IT_SHOULD:
             self.end(LinkEnd(code), f"it says so: {detail}", now, tell=False)
         else:
-            self.end(LinkEnd.REFUSED, f"{code}: {detail}", now, tell=False)
+            said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
+            self.end(LinkEnd.REFUSED, said, now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:

@@ -143,7 +143,7 @@ class Linked:
             )
         else:
             self._log.warn(
-                "{ended} with {node} at {peer} ended: {why}: {detail}; {advice}",
+                "{ended} with {node} at {peer} ended: {why}: {detail} ({advice})",
                 event="link-ended",
                 ended=ended,
                 node=link.who,
@@ -153,21 +153,25 @@ class Linked:
                 advice=ADVICE[reason],
             )
 
-    def unreachable(self, neighbour: Neighbour, where: str, detail: str) -> None:
-        """No connection to a node could be made; that is told once, until there is a link, or the reason is another."""
+    def not_reached(self, neighbour: Neighbour, where: str, faults: str) -> None:
+        """No address of a node brought a link, and these are the faults of those that could not be connected to.
+
+        Told once, until something else is wrong, or there was a link; without faults it is told where links end.
+        """
         reason = LinkEnd.UNREACHABLE
-        self.ends[reason] += 1
-        neighbour.last_end = LastEnd(reason, f"{where}: {detail}", self.seconds())
-        if neighbour.unreachable_by != detail:
-            neighbour.unreachable_by = detail
+        if faults:
+            self.ends[reason] += 1
+            neighbour.last_end = LastEnd(reason, faults, self.seconds())
+        if faults and faults != neighbour.unreachable_by:
             self._log.warn(
-                "{node} cannot be reached at {peer}: {detail}; {advice}",
-                event="link-unreachable",
+                "{node} cannot be reached at {peer}: {error} ({advice})",
+                event="node-unreachable",
                 node=neighbour.text,
                 peer=where,
-                detail=detail,
+                error=faults,
                 advice=ADVICE[reason],
             )
+        neighbour.unreachable_by = faults
 
     # ICluster
 

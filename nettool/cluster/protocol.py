@@ -16,13 +16,13 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from nettool.addresses import address_text
 from nettool.cluster.link import Link
 from nettool.cluster.linked import Linked
 from nettool.errors import LinkEnd
 from nettool.outbox.pump import Pump
 from nettool.outbox.turn import Turn
 from nettool.settings import LINGER
-from nettool.sockets import address_text
 
 SMALL = 4096
 """Bytes of a read after which, if little else happens in this turn, what it brought is written at once."""

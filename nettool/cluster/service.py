@@ -63,6 +63,7 @@ class LinkService(Service):
         self._chance = SystemRandom() if chance is None else chance
         began = int(clock.seconds() * 1000) & (2**64 - 1)
         instance = began.to_bytes(8, "big") + self._chance.randbytes(INSTANCE - 8)
+        self._explain = explain
         self._alarm = Alarm(clock, turn)
         self.linked = Linked(broker, live, clock.seconds, self._alarm, instance, judge)
         self._alarm.call = self.linked.tick
@@ -86,7 +87,7 @@ class LinkService(Service):
         dialler = self._diallers.get(name)
         key = tuple(addresses) if key is None else key
         if dialler is None:
-            dialler = self._diallers[name] = Dialler(neighbour, self._clock, self._turn, self._chance)
+            dialler = self._diallers[name] = Dialler(neighbour, self._clock, self._turn, self._chance, self._explain)
             dialler.redial(addresses, where)
             if self.running:
                 dialler.start()

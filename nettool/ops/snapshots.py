@@ -17,6 +17,7 @@ from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
+from nettool.addresses import address_text
 from nettool.ops.links import Link, There, links_of, there
 from nettool.ops.queued import Filler, Lane, Waiting, fillers_of, lanes_of, text, waiting_of
 from nettool.ops.totals import DRAIN, Paused, Stats, Waits, Walk, state, stats
@@ -25,7 +26,6 @@ from nettool.peers.factory import ClosedConnection
 from nettool.peers.protocol import PeerProtocol
 from nettool.peers.session import Phase
 from nettool.service import NodeService
-from nettool.sockets import address_text
 
 __all__ = [
     "DRAIN",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.logger import globalLogPublisher
 
 from nettool.cluster import frames
 from nettool.cluster.dialling import DIAL_TIME, LONGEST_DELAY, backoff
@@ -393,6 +394,48 @@ def test_one_hanging_dial_holds_up_no_other_node(alone: Cluster) -> None:
     service(alone, "node1").know(b"node0", [other])  # type: ignore[list-item]
     alone.settle(5.0)
     assert len(stuck.dialled) == 1 and len(other.dialled) > 4
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """Why nodes could not be reached."""
+    errors: list[str] = []
+
+    def see(event: dict[str, Any]) -> None:
+        if event.get("event") == "node-unreachable":
+            errors.append(event["error"])
+
+    globalLogPublisher.addObserver(see)
+    yield errors
+    globalLogPublisher.removeObserver(see)
+
+
+def is_cancelled(factory: Any) -> Deferred[Any]:
+    """As a socket's endpoint does it."""
+    return Deferred(lambda connecting: connecting.errback(ConnectingCancelledError("somewhere")))
+
+
+def test_why_a_node_cannot_be_reached_is_told_once(alone: Cluster, told: list[str]) -> None:
+    closed = Address(alone, refuses)
+    service(alone, "node1").know(b"node2", [closed, closed])  # type: ignore[list-item]
+    alone.settle(5.0)
+    assert len(closed.dialled) > 6 and told == [str(ConnectionRefusedError())]
+
+
+@pytest.mark.parametrize("endpoint", [hangs, is_cancelled])
+def test_a_node_that_does_not_answer_is_told_and_a_dial_that_is_given_up_is_not(
+    alone: Cluster, told: list[str], endpoint: Any
+) -> None:
+    links = service(alone, "node1")
+    links.know(b"node2", [Address(alone, endpoint)])  # type: ignore[list-item]
+    alone.settle(DIAL_TIME + 1.0)
+    assert told == [f"no answer within {DIAL_TIME:g} s"]
+    links.forget(b"node2")
+    links.know(b"node0", [Address(alone, endpoint)])  # type: ignore[list-item]
+    alone.settle(1.0)
+    links.forget(b"node0")
+    alone.settle(DIAL_TIME)
+    assert len(told) == 1
 
 
 def test_a_change_of_address_redials_at_once(alone: Cluster) -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
@@ -186,3 +187,16 @@ async def test_what_speaks_no_tls_is_told_apart_and_redialled(told: Any) -> None
             assert says(told, LinkEnd.LOST, "does not speak TLS") or two.links.linked.ends[LinkEnd.BAD_FRAME]
         finally:
             await plain.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_dialled_and_is_no_node_is_told_in_words(told: Any) -> None:
+    class Plain(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # type: ignore[union-attr]
+
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Plain))
+    async with places("node1") as [one]:
+        one.resolver.become({b"node2": (Address("127.0.0.1", port.getHost().port),)})
+        await until(lambda: says(told, LinkEnd.LOST, "the other end does not speak TLS"))
+    await port.stopListening()

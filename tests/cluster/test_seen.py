@@ -26,7 +26,7 @@ def told() -> Iterator[Events]:
     events: Events = []
 
     def observe(event: dict[str, Any]) -> None:
-        if str(event.get("event", "")).startswith("link"):
+        if str(event.get("event", "")).startswith(("link", "node-")):
             events.append(event)
 
     globalLogPublisher.addObserver(observe)
@@ -75,7 +75,7 @@ def test_a_node_that_cannot_be_reached_is_told_once_until_it_was_linked(cluster:
         told.clear()
         cluster.kill("node2")
         cluster.settle(300)
-        [line] = texts(told, "link-unreachable")
+        [line] = texts(told, "node-unreachable")
         assert line.startswith("node2 cannot be reached at its address: ") and "see whether that node runs" in line
         assert links(cluster).ends()[LinkEnd.UNREACHABLE] > 5
         cluster.start("node2")
@@ -87,8 +87,8 @@ def test_a_node_that_is_refused_is_told_why_and_is_not_told_as_unreachable(clust
     before = links(cluster).ends()
     links(cluster).know(b"node3", [cluster.endpoint("node1", "node2")])
     cluster.settle(5)
-    assert texts(told, "link-unreachable") == []
-    assert "check the address; refused until then" in texts(told, "link-ended")[0]
+    assert texts(told, "node-unreachable") == []
+    assert "check the address (refused until then)" in texts(told, "link-ended")[0]
     assert links(cluster).ends().get(LinkEnd.UNREACHABLE) == before.get(LinkEnd.UNREACHABLE)
     [snapshot] = [each for each in links(cluster).snapshot() if each.node == b"node3"]
     assert snapshot.last_end is not None and snapshot.last_end.reason is LinkEnd.WRONG_NAME
@@ -107,7 +107,7 @@ def test_the_name_of_a_node_that_nobody_knows_is_escaped(cluster: Cluster, told:
     other.hello()
     cluster.settle(0.1)
     [line] = texts(told, "link-ended")
-    assert line.isascii() and r"nod\xe99" in line and "add it to the nodes; refused until then" in line
+    assert line.isascii() and r"nod\xe99" in line and "add it to the nodes (refused until then)" in line
 
 
 # --- how the last link ended

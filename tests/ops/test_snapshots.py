@@ -8,10 +8,10 @@ from math import inf
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
+from nettool.addresses import address_text
 from nettool.ops import snapshots
 from nettool.peers.factory import REMEMBERED
 from nettool.settings import DeliverySettings, Settings
-from nettool.sockets import address_text
 from tests.ops.nodes import SeenNode
 from tests.support.street import kibibytes
 

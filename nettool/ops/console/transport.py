@@ -33,10 +33,10 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nettool.addresses import address_text
 from nettool.ops.console.keys import SIGNATURES
 from nettool.ops.console.quiet import CONCH, QuietService
 from nettool.ops.tables import printable
-from nettool.sockets import address_text
 
 if TYPE_CHECKING:
     from nettool.ops.console.channel import ConsoleChannel

@@ -84,12 +84,12 @@ EVENTS: Mapping[str, Event] = {
         "detail",
         "advice",
     ),
-    "link-unreachable": _often(
+    "node-unreachable": _often(
         "warn",
         "No connection to another node can be made; told once, until there is a link or the reason is another.",
         "node",
         "peer",
-        "detail",
+        "error",
         "advice",
     ),
     "link-failed": _fault("error", "A fault on a link: that link is ended, and redialled.", "node"),

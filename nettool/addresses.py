@@ -1,7 +1,7 @@
 """
-How the addresses of sockets are written.
+The other end of a connection, for people.
 
-In: an address, as Twisted has them.  Out: text.  Never: a look-up.
+In: an address of Twisted's.  Out: text.  Never: a name looked up.
 """
 
 from __future__ import annotations
