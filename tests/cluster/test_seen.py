@@ -14,6 +14,7 @@ from nettool.cluster.service import LinkService
 from nettool.cluster.snapshots import LinkState, LinkTotals
 from nettool.embed.cluster import Cluster
 from nettool.errors import LinkEnd
+from nettool.outbox.batch import Kind
 from tests.cluster.peers import Other, adds_up, log_in, reach
 from tests.support.street import kibibytes
 
@@ -177,6 +178,10 @@ def test_a_snapshot_counts_what_a_walk_finds(cluster: Cluster) -> None:
         batches = queue.batches()
         assert snapshot.queued_lines == sum(batch.lines for batch in batches)
         assert snapshot.unconfirmed_lines == sum(sent.lines for sent in queue.sent)
+        on_their_way = queue.on_their_way()
+        for kind, mode in ((Kind.DIRECT, Mode.DIRECT), (Kind.TOPIC, Mode.BROADCAST)):
+            there = sum(sent.lines for sent in queue.sent if sent.mode is mode and sent.reason is None)
+            assert on_their_way[kind] == there + sum(batch.lines for batch in batches if batch.kind is kind)
         now = cluster.clock.seconds()
         assert snapshot.oldest == max((now - batch.at for batch in batches), default=0.0)
         assert snapshot.unconfirmed_for == max((now - sent.at for sent in queue.sent), default=0.0)
