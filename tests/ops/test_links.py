@@ -253,7 +253,7 @@ def test_why_of_a_slow_receiver_elsewhere_says_what_is_under_way_and_who_waits(
     told = ask(names, 'why("bob@node2")')
     assert told.startswith("node2 is linked for ") and "of 64.0 KiB (remote-window)" in told
     assert "Senders wait for " in told and "direct-patience is 5.0 s" in told and "Written by alice." in told
-    assert "lines to its name" in told and "why('bob') at the console of node2" in told
+    assert "lines to its name" in told and 'why("bob") at the console of node2' in told
     answer = web(cluster).ask("/api/why?name=bob@node2").json
     assert answer["name"] == "bob@node2" and answer["link"]["node"] == "node2"
     there = web(cluster, "node2").ask("/api/why?name=bob").json
@@ -276,11 +276,22 @@ def test_why_of_a_node_that_is_away_says_why_and_what_becomes_of_lines(cluster: 
     cluster.settle(12.0)
     told = ask(names, 'why("bob@node2")')
     assert "node2 has not been linked for 12 s." in told and "see whether that node runs" in told
-    assert "does not say that bob@node2 is there" in told
-    assert "2 lines to it wait for 30 s at most (pending-timeout), then those not sent yet go back" in told
+    assert "Waiting for it: 2 lines." in told
+    assert "What is not sent goes back after 30 s without a link (pending-timeout), as node-unreachable." in told
     assert "from   lines" in told and "alice      2" in told
     cluster.settle(30.0)
     assert "Nothing waits for bob@node2." in ask(names, 'why("bob@node2")')
+
+
+def test_why_says_of_how_much_it_is_not_known_whether_it_arrived(cluster: Cluster, names: dict[str, Any]) -> None:
+    alice, _ = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+    alice.say(b"bob: 1")
+    cluster.cut("node1", "node2")
+    cluster.settle(5.0)
+    assert "Of 1 line it is not known whether they arrived" in ask(names, 'why("bob@node2")')
+    cluster.mend("node1", "node2")
+    cluster.settle(60.0)
+    assert "node2 does not say that eve@node2 is there" in ask(names, 'why("eve@node2")')
 
 
 def test_why_of_one_who_reads_says_that_nothing_is_under_way(cluster: Cluster, names: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def _sentences(why: There) -> Iterator[str]:
     name, link = printable(why.name, keep=""), why.link
     node = printable(link.node, keep="")
     yield from _of_the_link(link, node)
-    if not why.listed:
+    if link.state == "up" and not why.listed:
         yield f"{node} does not say that {name} is there: lines come back (no-such-peer) if it is not when they arrive."
     if link.state != "up":
         yield from _of_what_waits(why, node)
@@ -52,7 +52,7 @@ def _sentences(why: There) -> Iterator[str]:
         yield "Who is not read because of it:"
         yield waiting_table(why.waiting, why.name)
     if link.state == "up" and why.there_bytes:
-        yield f"What holds it up is seen there: why({why.name.rpartition('@')[0]!r}) at the console of {node}."
+        yield f'What holds it up is seen there: why("{name.rpartition("@")[0]}") at the console of {node}.'
 
 
 def _of_the_link(link: Link, node: str) -> Iterator[str]:
@@ -61,7 +61,8 @@ def _of_the_link(link: Link, node: str) -> Iterator[str]:
     where = f", at {printable(link.address, keep='')}" if link.address else ""
     yield f"{node} {since}{where}."
     if link.state != "up" and link.last_end:
-        yield f"  {link.last_end}: {printable(link.last_end_detail, keep='')}; {link.advice}."
+        yield f"  {link.last_end}: {printable(link.last_end_detail, keep='').rstrip('.')}."
+        yield f"  {link.advice[:1].upper()}{link.advice[1:]}."
     elif link.state != "up":
         yield "  Nothing is known of why: if it has no address here, it has to dial this node."
     if link.full_for:
@@ -80,11 +81,17 @@ def _of_what_waits(why: There, node: str) -> Iterator[str]:
     if not why.queued_lines:
         yield f"Nothing waits for {printable(why.name, keep='')}."
         return
-    limit = "for as long as it takes" if isinf(why.pending_timeout) else f"for {duration(why.pending_timeout)} at most"
-    yield (
-        f"{number(why.queued_lines, 'line')} to it wait {limit} (pending-timeout), then those not sent yet go back "
-        f"(node-unreachable); if {node} was started again, those sent and not confirmed are lost (link-lost)."
-    )
+    yield f"Waiting for it: {number(why.queued_lines, 'line')}."
+    if isinf(why.pending_timeout):
+        yield "  What is not sent waits for as long as it takes (pending-timeout is forever)."
+    else:
+        limit = duration(why.pending_timeout)
+        yield f"  What is not sent goes back after {limit} without a link (pending-timeout), as node-unreachable."
+    if why.link.unconfirmed_lines:
+        yield (
+            f"  Of {number(why.link.unconfirmed_lines, 'line')} it is not known whether they arrived: they are sent "
+            f"again, or are lost (link-lost) if {node} was started again."
+        )
 
 
 def _of_the_window(lane: Lane) -> Iterator[str]:
