@@ -27,7 +27,7 @@ EXPECTED = frozenset((LinkEnd.REPLACED, LinkEnd.SHUTDOWN, LinkEnd.REMOVED))
 
 ADVICE: Mapping[LinkEnd, str] = {
     LinkEnd.LOST: "the link comes back by itself; if not, see whether that node runs, and may be reached",
-    LinkEnd.UNREACHABLE: "dialled again; see whether that node runs, listens for links there, and is behind no firewall",
+    LinkEnd.UNREACHABLE: "dialled again; see whether that node runs, listens for links there, and has no firewall",
     LinkEnd.SILENT: "the link comes back by itself; see whether that node hangs, or the network lets nothing through",
     LinkEnd.REPLACED: "nothing to do: another connection is the link",
     LinkEnd.ALREADY_LINKED: "nothing to do: there is a link",

@@ -22,6 +22,7 @@ const time = (seconds) => {
 };
 const some = (write) => (value) => (value ? write(value) : "");
 const text = (value) => value;
+const lastEnd = (link) => (link.advice ? `${link.last_end}: ${link.last_end_detail} (${link.advice})` : "");
 const clock = (at) => new Date(at * 1000).toLocaleTimeString();
 
 // Tables: key of the row, heading, how it is written, classes
@@ -52,7 +53,7 @@ const TABLES = {
     query: "limit=50",
     columns: [
       ["node", "node", text, "text"],
-      ["state", "state", text, "text"],
+      ["state", "state", text, "text short"],
       ["state_for", "for", time, "minor"],
       ["queued_bytes", "queued", some(size), ""],
       ["oldest", "oldest", time, ""],
@@ -63,9 +64,8 @@ const TABLES = {
         + (link.slow_receivers > 3 ? ` and ${number(link.slow_receivers - 3)} more` : ""), "text warn"],
       ["peers", "peers", number, "minor"],
       ["topics", "topics", number, "minor"],
-      ["address", "address", text, "text minor"],
-      ["last_end", "", (reason, link) => (link.advice ? `${reason}: ${link.last_end_detail}; ${link.advice}` : ""),
-        "text bad"],
+      ["address", "address", text, "text short minor"],
+      ["last_end", "", (reason, link) => lastEnd(link), "text bad"],
     ],
   },
   closed: {
@@ -207,7 +207,7 @@ const byWhom = (why) => [
 ];
 const pairsThere = (why) => [ // somebody on another node
   [why.link.node, `${why.link.state} for ${time(why.link.state_for) || "0 s"}`
-    + (why.link.advice && `: ${why.link.last_end}: ${why.link.last_end_detail}; ${why.link.advice}`)],
+    + (why.link.advice && `: ${lastEnd(why.link)}`)],
   ...(why.listed ? [] : [["there", "not as far as its node has told"]]),
   ["under way", why.under_way_bytes || why.queued_lines
     ? `${number(why.queued_lines)} lines here or not confirmed; ${size(why.there_bytes)} in its outbox there`
