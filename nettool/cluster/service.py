@@ -24,7 +24,15 @@ from nettool.cluster.frames import INSTANCE
 from nettool.cluster.linked import Judge, Linked, trust_everybody
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
-from nettool.cluster.snapshots import FarSnapshot, LinkSnapshot, LinkTotals, far_snapshot_of, snapshot_of, totals_of
+from nettool.cluster.snapshots import (
+    FarSnapshot,
+    LinkSnapshot,
+    LinkTotals,
+    far_snapshot_of,
+    snapshot_of,
+    totals_of,
+    way_snapshot_of,
+)
 from nettool.errors import LinkEnd
 from nettool.outbox.batch import Kind
 from nettool.outbox.facts import LaneName, gates_of
@@ -172,16 +180,17 @@ class LinkService(Service):
     def why(self, address: bytes) -> FarSnapshot | None:
         """What is under way to `name@node`, who wrote it and who waits because of him; nothing for a node unknown.
 
-        Without a node, of the one node that has somebody of that name, if there is only one.
+        Without a node, of the one node that has somebody of that name, if there is only one.  `@node` is the way there.
         """
         name, at, node = address.partition(b"@")
         if not at:
             nodes = self.linked.nodes_with(name)
             node = nodes[0] if len(nodes) == 1 else b""
         neighbour = self.linked.neighbours.get(node)
-        if neighbour is None or not name:
+        if neighbour is None:
             return None
-        return far_snapshot_of(neighbour, name, self._clock.seconds())
+        now = self._clock.seconds()
+        return far_snapshot_of(neighbour, name, now) if name else way_snapshot_of(neighbour, now)
 
     def totals(self) -> LinkTotals:
         """All that was counted, of nodes that are not known any more too: no count becomes less."""

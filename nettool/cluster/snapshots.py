@@ -7,7 +7,7 @@ that waits, but for one receiver.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nettool.cluster.ends import LastEnd
@@ -16,6 +16,7 @@ from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.phases import Mode, PhaseName, Phases
 from nettool.errors import LinkEnd
+from nettool.outbox import facts
 from nettool.outbox.facts import OutboxSnapshot, full_for
 
 
@@ -81,10 +82,10 @@ class LinkSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class FarSnapshot:
-    """Somebody on another node, and what is under way to him."""
+    """Somebody on another node, or the way to the node itself, and what is under way."""
 
     name: bytes
-    """With the node's."""
+    """With the node's; `@node2` is the way there."""
     link: LinkSnapshot
     listed: bool
     """His node says that he is there."""
@@ -93,7 +94,7 @@ class FarSnapshot:
     there_bytes: int
     """Of these, what waits in his outbox there, as his node last told."""
     window: int
-    """Bytes that may be under way to him."""
+    """Bytes that may be under way to him; of a way, its bound for direct and topic lines apart; 0 is unlimited."""
     writers: tuple[bytes, ...]
     """Who wrote what is under way, as far as they are here."""
 
@@ -149,6 +150,21 @@ def far_snapshot_of(neighbour: Neighbour, name: bytes, now: float) -> FarSnapsho
         there_bytes=far.there,
         window=neighbour.window,
         writers=far.writers,
+    )
+
+
+def way_snapshot_of(neighbour: Neighbour, now: float) -> FarSnapshot:
+    """What waits for a node as a whole; costs time in proportion to that."""
+    link, queue = snapshot_of(neighbour, now), neighbour.queue
+    waiting = facts.snapshot_of(queue.batches(), queue.backlog, queue.bounds.delivery, now)
+    return FarSnapshot(
+        name=b"@" + neighbour.name,
+        link=link,
+        listed=True,
+        under_way=replace(waiting, lines=waiting.lines + link.unconfirmed_lines),
+        there_bytes=0,
+        window=queue.bounds.delivery.outbox_bytes,
+        writers=(),
     )
 
 

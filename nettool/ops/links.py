@@ -74,10 +74,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """Why somebody on another node gets his lines late, as far as this node knows."""
+    """Why somebody on another node gets his lines late, as far as this node knows; or what is on the way to a node."""
 
     name: str
-    """With the node's."""
+    """With the node's; `@node2` is the way there."""
     listed: bool
     """His node says that he is there."""
     link: Link
@@ -88,11 +88,12 @@ class There:
     there_bytes: int
     """Of these, what waits there, as his node last told."""
     window: int
-    """Bytes that may be under way to him (`remote-window`); his senders wait until it is half that."""
+    """Bytes that may be under way to him (`remote-window`); his senders wait until it is half that.  Of a way, its
+    bound for direct and topic lines apart, eight times `outbox-bytes`; 0 is unlimited."""
     pending_timeout: float
     """How long lines wait for a link."""
     lanes: tuple[Lane, ...]
-    """His window, if anything is under way."""
+    """His window, if anything is under way; of a way, lines to names and topic lines."""
     fillers: tuple[Filler, ...]
     """Who wrote what was not sent yet."""
     writers: tuple[str, ...]
@@ -182,11 +183,11 @@ def link_of(link: LinkSnapshot) -> Link:
 
 
 def there(node: NodeService, name: bytes) -> There | None:
-    """Somebody on another node: `bob@node2`, or `bob` if one other node has a bob and no more; nothing else."""
+    """Somebody on another node: `bob@node2`, or `bob` if one other node has a bob and no more; `@node2` is the way."""
     why = None if node.links is None else node.links.why(name)
     if why is None:
         return None
-    under_way = why.under_way
+    under_way, delivery = why.under_way, node.live.delivery
     return There(
         name=text(why.name),
         listed=why.listed,
@@ -196,7 +197,7 @@ def there(node: NodeService, name: bytes) -> There | None:
         there_bytes=why.there_bytes,
         window=why.window,
         pending_timeout=node.live.links.pending_timeout,
-        lanes=lanes_of(under_way, {"direct": node.live.delivery.direct_patience}),
+        lanes=lanes_of(under_way, {"direct": delivery.direct_patience, "topic": delivery.topic_patience}),
         fillers=fillers_of(under_way),
         writers=tuple(text(name) for name in why.writers),
         waiting=waiting_of(under_way),

@@ -201,5 +201,7 @@ def test_why_finds_a_name_without_its_node_where_only_one_has_it() -> None:
         assert links(cluster).why(b"bob") is None
         nobody = links(cluster).why(b"eve@node3")
         assert nobody is not None and not nobody.listed and nobody.under_way.lines == 0
-        for unknown in (b"eve", b"bob@node4", b"@node2", b""):
+        way = links(cluster).why(b"@node2")
+        assert way is not None and way.name == b"@node2"
+        for unknown in (b"eve", b"bob@node4", b"@node4", b""):
             assert links(cluster).why(unknown) is None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nettool.embed.cable import Cut
 from nettool.embed.cluster import Cluster
 from nettool.errors import LinkEnd
 from nettool.ops import metrics, snapshots
@@ -121,8 +122,6 @@ def test_a_link_that_is_down_is_told_with_how_long_and_what_waits(cluster: Clust
 
 
 def test_a_confirmation_that_does_not_come_is_told_until_the_link_is_dead(cluster: Cluster) -> None:
-    from nettool.embed.cable import Cut
-
     alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
     cluster.cut("node1", "node2", Cut.SILENT)
     alice.say(b"bob: 1")
@@ -301,6 +300,36 @@ def test_why_of_one_who_reads_says_that_nothing_is_under_way(cluster: Cluster, n
     cluster.settle(1.0)
     assert "Nothing is under way to bob@node2" in ask(names, 'why("bob")')
     assert ask(names, 'why("alice@node1")') == ask(names, 'why("alice")'), "this node's own name may be there"
+
+
+def test_why_of_a_way_says_who_fills_it_and_who_waits(cluster: Cluster, names: dict[str, Any]) -> None:
+    alice = log_in(cluster, "node1", b"alice")
+    assert "Nothing is on the way there" in ask(names, 'why("@node2")')
+    cluster.cut("node1", "node2")
+    alice.say(*(b"bob@node2: " + text for text in kibibytes(30)))
+    cluster.settle(2.0)
+    why = snapshots.why(cluster["node1"], "@node2")
+    assert isinstance(why, There) and (why.name, why.queued_lines, why.window) == ("@node2", 30, 8 * 256 * KIB)
+    assert [(filler.name, filler.lines) for filler in why.fillers] == [("alice", 30)]
+    told = ask(names, 'why("@node2")')
+    assert "node2 has not been linked for 2.0 s." in told and "On the way there: 30 lines, of which 0 lines" in told
+    assert "Of lines to names, " in told and "of 2.0 MiB wait to be sent." in told and "alice     30" in told
+    assert web(cluster).ask("/api/why?name=@node2").json["link"]["state"] == "down"
+
+
+def test_a_way_that_is_full_says_who_waits_for_it(cluster: Cluster, names: dict[str, Any]) -> None:
+    alice = log_in(cluster, "node1", b"alice", b"/join #t")
+    log_in(cluster, "node2", b"bob", b"/join #t")
+    cluster.cut("node1", "node2", Cut.SILENT)
+    for _ in range(400):
+        alice.say(*(b"#t: " + text for text in kibibytes(16)))
+        cluster.settle(0.0)
+    cluster.settle(0.01)
+    waits = snapshots.peers(cluster["node1"])[0].paused_by
+    told = ask(names, 'why("@node2")')
+    assert waits == ("@node2",) and "Who is not read because of it:" in told and "topic lines" in told
+    assert {queue.name for queue in queues(cluster["node1"])} == {"@node2", "alice"}
+    assert scrape(cluster)["nettool_link_full"] == {(): 1}
 
 
 def test_why_of_an_ambiguous_or_unknown_name_says_where_to_look(cluster: Cluster, names: dict[str, Any]) -> None:

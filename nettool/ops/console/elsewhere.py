@@ -30,7 +30,9 @@ def _sentences(why: There) -> Iterator[str]:
     yield from _of_the_link(link, node)
     if link.state == "up" and not why.listed:
         yield f"{node} does not say that {name} is there: lines come back (no-such-peer) if it is not when they arrive."
-    if link.state != "up":
+    if why.name.startswith("@"):
+        yield from _of_the_way(why)
+    elif link.state != "up":
         yield from _of_what_waits(why, node)
     elif not why.under_way_bytes:
         yield f"Nothing is under way to {name}: what is sent to it is handed to the link at once, and taken there."
@@ -75,6 +77,25 @@ def _of_the_link(link: Link, node: str) -> Iterator[str]:
             f"  It has confirmed nothing for {duration(link.unconfirmed_for)}: "
             f"{number(link.unconfirmed_lines, 'line')} are sent, and not known to be there."
         )
+
+
+def _of_the_way(why: There) -> Iterator[str]:
+    if not why.queued_lines:
+        yield "Nothing is on the way there: what is sent is handed to the link at once, and confirmed."
+        return
+    yield (
+        f"On the way there: {number(why.queued_lines, 'line')}, of which {number(why.link.unconfirmed_lines, 'line')} "
+        "are sent and not confirmed."
+    )
+    for lane in why.lanes:
+        if lane.held_bytes:
+            bound = f" of {size(why.window)}" if why.window else ", without a bound"
+            yield f"Of {KINDS_THERE[lane.lane]}, {size(lane.held_bytes)}{bound} wait to be sent."
+            yield from _of_the_window(lane) if lane.lane == "direct" else ()
+
+
+KINDS_THERE = {"direct": "lines to names", "topic": "topic lines"}
+"""What waits apart."""
 
 
 def _of_what_waits(why: There, node: str) -> Iterator[str]:
