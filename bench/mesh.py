@@ -23,18 +23,20 @@ from statistics import median
 from typing import Any
 
 from bench import machine
-from bench.meshload import Load, Result, dealers, far_ends, free_address, round_trips, zmq_trips
+from bench.meshload import Load, Result, dealers, round_trips, share_beside_slow, zmq_trips
 from bench.servers import ROOT
 
 CONNECTIONS = 16
 SIZE = 100
-HUBS = ("int32", "zmq", "iterate", "many")
+HUBS = ("int32", "zmq", "iterate", "many", "looked")
 WORDS = {
     "int32": "`Int32StringReceiver`",
     "zmq": "pyzmq `ROUTER`",
     "iterate": "mesh, `async for` and `send`",
     "many": "mesh, `recv_many` and `send_many`",
+    "looked": "the same, where each envelope is looked at",
 }
+PARTS = ("rates", "trips", "slow")
 SCHEMES = ("inproc", "tcp", "tls", "unix", "ws", "wss")
 
 
@@ -91,12 +93,8 @@ def slow(schemes: list[str], rounds: int, seconds: float) -> dict[str, list[floa
     found: dict[str, list[float]] = {scheme: [] for scheme in schemes}
     for _ in range(rounds):
         for scheme in schemes:
-            both = []
-            for stuck in (False, True):
-                with tempfile.TemporaryDirectory() as directory:
-                    address = free_address(scheme, directory)
-                    both.append(far_ends(scheme, address, directory, CONNECTIONS, SIZE, seconds, stuck))
-            found[scheme].append(both[1] / both[0])
+            with tempfile.TemporaryDirectory() as directory:
+                found[scheme].append(share_beside_slow(scheme, directory, CONNECTIONS, SIZE, seconds))
     return found
 
 
@@ -126,11 +124,10 @@ def show_rates(found: dict[str, list[Result]]) -> None:
             print(f"`async for` and `send` to pyzmq{', by processor' if per_cpu else ''}: {ratio}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and return the exit status."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.mesh", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="one short round of the rates")
-    parser.add_argument("--parts", default="rates,trips,slow", help="default %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="default %(default)s")
     parser.add_argument("--hubs", default=",".join(HUBS), help="default %(default)s")
     parser.add_argument("--schemes", default=",".join(SCHEMES), help="of the slow reader; default %(default)s")
     parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
@@ -139,9 +136,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mixed", action="store_true", help="sizes from 90 to 109 bytes in turn, instead of 100")
     parser.add_argument("--json", metavar="FILE", help="all figures")
     options = parser.parse_args(arguments)
-    parts = ["rates"] if options.quick else options.parts.split(",")
+    for name, known in (("parts", PARTS), ("hubs", HUBS), ("schemes", SCHEMES)):
+        chosen = getattr(options, name).split(",")
+        if not set(chosen) <= set(known):
+            parser.error(f"--{name} are of {','.join(known)}, not {getattr(options, name)!r}")
+        setattr(options, name, chosen)
+    if min(options.rounds, options.seconds, options.trips) <= 0:
+        parser.error("--rounds, --seconds and --trips are above 0")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    options = _options(arguments)
+    parts = ["rates"] if options.quick else options.parts
     rounds, seconds = (1, 0.3) if options.quick else (options.rounds, options.seconds)
-    kinds = [kind for kind in options.hubs.split(",") if kind != "zmq" or _has_zmq()]
+    kinds = [kind for kind in options.hubs if kind != "zmq" or _has_zmq()]
     cores = machine.usable_cores()
     if len(cores) > 1:
         machine.pin(cores[1])
@@ -153,12 +163,12 @@ def main(arguments: list[str] | None = None) -> int:
         show_rates(found)
         everything["rates"] = {kind: [result._asdict() for result in results] for kind, results in found.items()}
     if "trips" in parts:
-        everything["trips"] = trips([kind for kind in kinds if kind != "many"], rounds, options.trips)
+        everything["trips"] = trips([kind for kind in kinds if kind not in ("many", "looked")], rounds, options.trips)
         print("\n| hub | round trip, µs: median (and range) of the runs' medians |\n| --- | --- |")
         for kind, values in everything["trips"].items():
             print(f"| {WORDS[kind]} | {_range(values)} |")
     if "slow" in parts:
-        everything["slow"] = slow(options.schemes.split(","), rounds, seconds)
+        everything["slow"] = slow(options.schemes, rounds, seconds)
         print(
             f"\n| transport | share of their rate that {CONNECTIONS} keep beside one that never reads |\n| --- | --- |"
         )

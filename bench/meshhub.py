@@ -74,13 +74,16 @@ async def iterate() -> None:
             await mesh.send_when_ready(envelope)
 
 
-async def many() -> None:
-    """As many as there are."""
+async def many(look: bool = False) -> None:
+    """As many as there are: passed on as they came, or with a look at each."""
     mesh = Mesh(*CAPACITIES)
     await _listen(mesh)
     while True:
+        envelopes = await mesh.recv_many(4096)
+        if look and any(not envelope.payload for envelope in envelopes):
+            raise SystemExit("bench.meshhub: an empty envelope came, and none was sent")
         try:
-            mesh.send_many(await mesh.recv_many(4096))
+            mesh.send_many(envelopes)
         except QueueFull as full:
             for envelope in full.envelopes:
                 await mesh.send_when_ready(envelope)
@@ -91,6 +94,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "zmq": zmq,
     "iterate": lambda: Deferred.fromCoroutine(iterate()),
     "many": lambda: Deferred.fromCoroutine(many()),
+    "looked": lambda: Deferred.fromCoroutine(many(look=True)),
 }
 
 if __name__ == "__main__":

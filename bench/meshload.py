@@ -20,7 +20,11 @@ from bench.servers import ROOT
 WINDOW = 1024 * 1024
 """Bytes that a connection may have under way."""
 BLOCK = 400
-"""Envelopes in a block, which is sent again and again."""
+"""Envelopes in a block, which is sent again and again; no two of them are equal."""
+READ = 256 * 1024
+"""Bytes that are read at a time."""
+STALL_SECONDS = 30.0
+"""Without a byte for so long, what is missing is lost."""
 
 
 class Result(NamedTuple):
@@ -28,6 +32,10 @@ class Result(NamedTuple):
 
     rate: float
     per_cpu: float
+
+
+def _payload(number: int, size: int) -> bytes:
+    return (b"%d " % number * size)[:size]
 
 
 def _endpoint(address: str) -> tuple[str, int]:
@@ -40,8 +48,9 @@ class Load:
 
     def __init__(self, address: str, connections: int, size: int, mixed: bool) -> None:
         sizes = [size - 10 + number % 20 if mixed else size for number in range(BLOCK)]
-        self.block = b"".join(struct.pack(">I", length) + bytes(length) for length in sizes)
-        self._ring = memoryview(self.block * 4)
+        self.block = b"".join(struct.pack(">I", length) + _payload(n, length) for n, length in enumerate(sizes))
+        self._due = self.block * (READ // len(self.block) + 3)
+        self._ring = memoryview(self._due)
         self._sockets: dict[int, list[Any]] = {}
         self._poll = select.epoll()
         for _ in range(connections):
@@ -69,14 +78,17 @@ class Load:
             self._poll.modify(state[0].fileno(), select.EPOLLIN | select.EPOLLOUT)
         size, waiting = len(self.block), len(states)
         done: set[int] = set()
+        heard = time.perf_counter()
         while waiting:
-            sending = time.perf_counter() < end
+            now = time.perf_counter()
+            sending = now < end
             for number, event in self._poll.poll(0.1):
                 state = states[number]
                 if event & select.EPOLLIN:
+                    heard = now
                     self._read(state)
                 sent, back = state[1], state[2]
-                if sending or sent % size:
+                if sending or sent % size or not sent:  # each at least a block, however short the time
                     if sent - back < WINDOW:
                         self._send(state, sending)
                         self._poll.modify(number, select.EPOLLIN | select.EPOLLOUT)
@@ -89,6 +101,9 @@ class Load:
                     self._poll.modify(number, 0)
                 else:
                     self._poll.modify(number, select.EPOLLIN)
+            if now - heard > STALL_SECONDS:
+                missing = sum(state[1] - state[2] for state in states.values())
+                raise SystemExit(f"bench.mesh: {missing} bytes did not come back")
         blocks: int = sum(state[2] // size for state in states.values())
         return blocks * BLOCK
 
@@ -103,11 +118,15 @@ class Load:
 
     def _read(self, state: list[Any]) -> None:
         try:
-            data = state[0].recv(256 * 1024)
+            data = state[0].recv(READ)
         except BlockingIOError:
             return
+        except ConnectionError as error:
+            raise SystemExit(f"bench.mesh: the hub is gone: {error}") from error
         at = state[2] % len(self.block)
-        if not data or data[:64] != bytes(self._ring[at : at + 64])[: len(data)]:
+        if not data:
+            raise SystemExit("bench.mesh: the hub closed a connection")
+        if not self._due.startswith(data, at) or state[2] + len(data) > state[1]:
             raise SystemExit("bench.mesh: something else came back than was sent")
         state[2] += len(data)
 
@@ -138,7 +157,8 @@ def dealers(address: str, pid: int, connections: int, size: int, seconds: float)
             for sock, _ in poller.poll(100):
                 try:
                     while True:
-                        sock.recv(zmq.NOBLOCK)
+                        if sock.recv(zmq.NOBLOCK) != payload:
+                            raise SystemExit("bench.mesh: something else came back than was sent")
                         under_way[sock] -= 1
                         count += 1
                 except zmq.Again:
@@ -155,17 +175,19 @@ def dealers(address: str, pid: int, connections: int, size: int, seconds: float)
 
 def round_trips(address: str, size: int, number: int) -> float:
     """Microseconds there and back, one at a time, after a tenth of them to warm up."""
-    frame = struct.pack(">I", size) + bytes(size)
+    frame = struct.pack(">I", size) + _payload(7, size)
     with socket.create_connection(_endpoint(address)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         times = []
         for _ in range(number + number // 10):
             began = time.perf_counter()
             sock.sendall(frame)
-            left = len(frame)
-            while left:
-                left -= len(sock.recv(65536))
+            back = sock.recv(65536)
+            while frame.startswith(back) and len(back) < len(frame):
+                back += sock.recv(65536) or b"the end"
             times.append(time.perf_counter() - began)
+            if back != frame:
+                raise SystemExit("bench.mesh: something else came back than was sent")
     return median(times[number // 10 :]) * 1e6
 
 
@@ -189,19 +211,9 @@ def zmq_trips(address: str, size: int, number: int) -> float:
 # --- beside one that never reads ------------------------------------------------------------------
 
 
-def free_address(scheme: str, directory: str) -> str:
-    """Where a hub of this scheme may listen."""
-    return {
-        "inproc": "inproc://hub",
-        "unix": f"unix://{directory}/hub",
-    }.get(scheme, f"{scheme}://127.0.0.1:0")
-
-
-def far_ends(
-    scheme: str, address: str, directory: str, connections: int, size: int, seconds: float, stuck: bool
-) -> float:
-    """The rate of a hub to `connections` ends that read, beside one that does not if `stuck`; all of it is a mesh's."""
-    arguments = [scheme, address, directory, str(connections), str(size), str(seconds), str(int(stuck))]
+def share_beside_slow(scheme: str, directory: str, connections: int, size: int, seconds: float) -> float:
+    """The share of their rate that `connections` keep beside one that never reads; all ends are a mesh's."""
+    arguments = [scheme, directory, str(connections), str(size), str(seconds)]
     command = [sys.executable, "-m", "bench.meshslow", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120 + 10 * seconds, check=False)
     if done.returncode:

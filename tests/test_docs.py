@@ -598,6 +598,8 @@ ROOMS_WITH_WORDS = [
     "files",
     "cluster/identity",
     "cluster/resolver",
+    "mesh",
+    "mesh/testing",
 ]
 # Classes that are no word of their own.
 NO_WORDS = {"Options": "a command line's grammar", "Routing": "the room's own word, by its ways"}

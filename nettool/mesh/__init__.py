@@ -19,6 +19,7 @@ What must never happen:
 from nettool.mesh.capabilities import Lifecycle, Receiver, Sender
 from nettool.mesh.connection import Connection
 from nettool.mesh.envelope import Added, ConnectionStats, Disconnected, Envelope, Event, Removed
+from nettool.mesh.envelopes import Envelopes
 from nettool.mesh.errors import (
     AlreadyInUse,
     BadAddress,
@@ -53,6 +54,7 @@ __all__ = [
     "DuplicateId",
     "Envelope",
     "EnvelopeTooLarge",
+    "Envelopes",
     "Event",
     "FrameTooLong",
     "HandshakeFailed",

@@ -20,6 +20,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
+from nettool.mesh.envelopes import check_payloads
 from nettool.mesh.errors import AlreadyInUse, ConnectionGone, MeshClosed
 from nettool.mesh.incoming import Incoming
 from nettool.mesh.interfaces import IConnection, IWireOwner
@@ -185,7 +186,7 @@ class Connection:
         """See `IConnection`."""
         if self._incoming is not None:
             return fail(AlreadyInUse(f"{self!r} is in a mesh: send by that"))
-        check_payload(payload)
+        check_payloads((payload,))
         if len(payload) > self.max_envelope:
             raise ValueError(f"{len(payload)} bytes are more than max_envelope={self.max_envelope}")
         return self.outgoing.when_ready(payload)
@@ -238,12 +239,6 @@ class Connection:
         """End it at once."""
         if self.reason is None:
             self.wire.abort()
-
-
-def check_payload(payload: object) -> None:
-    """Only bytes are sent: anything else could change while it is queued."""
-    if type(payload) is not bytes:
-        raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
 
 
 def _cancel(timer: IDelayedCall, result: Any) -> Any:

@@ -3,7 +3,7 @@ What all connections of a mesh have brought and nobody has received: one bounded
 
 In: payloads, a read of one connection at a time; receivers.  Out: each envelope to one receiver; connections told to
 pause, and to go on.  Never: more queued than the bounds; an envelope that came first and is received after another of
-its connection.
+its connection; an envelope made before somebody takes it by itself.
 
 A read that does not fit goes into the queue as far as it does.  Its connection is paused and stands in line with the
 rest.  When receivers have taken half of the queue, the connections in line put in more, each in its turn: a connection
@@ -15,16 +15,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Hashable, Iterable
 from functools import partial
-from itertools import repeat
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from nettool.mesh.envelope import Envelope
+from nettool.mesh.envelopes import Envelopes, Run, made
 from nettool.mesh.errors import MeshClosed
-
-_new: Any = tuple.__new__
 
 
 class Source(Protocol):
@@ -57,10 +55,6 @@ class _Receiver:
             self.timer.cancel()
 
 
-def _envelopes(source: Source, payloads: list[bytes]) -> list[Envelope]:
-    return list(map(_new, repeat(Envelope), zip(repeat(source.id), payloads, strict=False)))
-
-
 class Incoming:
     """The queue.
 
@@ -72,7 +66,11 @@ class Incoming:
         self.capacity = capacity
         self.bound = bound
         self._clock = clock
-        self.queue: deque[Envelope] = deque()
+        self._made: deque[Envelope] = deque()
+        """The oldest ones, made to be taken one by one."""
+        self._runs: deque[Run] = deque()
+        """All others, as they were read."""
+        self._in_runs = 0
         self._low = capacity // 2
         self._held = 0
         """At least the bytes in the queue: what is taken is not counted off, since only a full queue needs to know."""
@@ -80,19 +78,22 @@ class Incoming:
         self._receivers: deque[_Receiver] = deque()
         self.closed = False
 
+    def __len__(self) -> int:
+        return len(self._made) + self._in_runs
+
     # What comes in
 
     def arrived(self, source: Source, payloads: list[bytes], size: int) -> None:
         """A read of this source brought these; `size` is at least the bytes in them."""
-        queue = self.queue
-        if not queue:
+        queued = len(self._made) + self._in_runs
+        if not queued:
             if self._receivers and len(payloads) <= min(self._receivers[0].limit or 0, self.capacity):
                 self._hand_over(source, payloads)
                 return
             self._held = 0
         if source.pending:
             source.pending += payloads
-        elif not self.line and len(queue) + len(payloads) <= self.capacity and self._held + size <= self.bound:
+        elif not self.line and queued + len(payloads) <= self.capacity and self._held + size <= self.bound:
             self._put(source, payloads, size)
         else:
             source.pending = payloads
@@ -108,19 +109,20 @@ class Incoming:
         receiver = self._receivers.popleft()
         receiver.stop()
         source.received += len(payloads)
-        receiver.deferred.callback(_envelopes(source, payloads))
+        receiver.deferred.callback(Envelopes.of([(source.id, payloads)]))
 
     def _put(self, source: Source, payloads: list[bytes], size: int) -> None:
-        self.queue.extend(_envelopes(source, payloads))
+        self._runs.append((source.id, payloads))
+        self._in_runs += len(payloads)
         source.received += len(payloads)
         self._held += size
 
     def refill(self) -> None:
         """Let those in line put in what there is room for."""
-        queue, line = self.queue, self.line
+        line = self.line
         if self._held >= self.bound:
             self._count()
-            if self._held > self.bound // 2 and queue:
+            if self._held > self.bound // 2 and len(self):
                 return
         while line:
             source = line[0]
@@ -137,7 +139,7 @@ class Incoming:
 
     def _fits(self, payloads: list[bytes]) -> tuple[int, int]:
         """How many of these there is room for, and their bytes; one always fits into an empty queue."""
-        room = self.capacity - len(self.queue)
+        room = self.capacity - len(self)
         if room <= 0:
             return 0, 0
         if room < len(payloads):
@@ -150,25 +152,33 @@ class Incoming:
             more = size + len(payload)
             if self._held + more > self.bound:
                 self._count()
-                if self._held + more > self.bound and (count or self.queue):
+                if self._held + more > self.bound and (count or len(self)):
                     break
             size = more
             count += 1
         return count, size
 
     def _count(self) -> None:
-        self._held = sum(len(envelope[1]) for envelope in self.queue)
+        self._held = sum(size for _, size in self.by_id().values())
+
+    def by_id(self) -> dict[Hashable, tuple[int, int]]:
+        """Envelopes and bytes that are queued, of each connection."""
+        counts: dict[Hashable, tuple[int, int]] = {}
+        for id, payloads in [*self._runs, *((id, [payload]) for id, payload in self._made)]:
+            count, size = counts.get(id, (0, 0))
+            counts[id] = count + len(payloads), size + sum(map(len, payloads))
+        return counts
 
     def put_back(self, envelopes: Iterable[Envelope]) -> None:
         """These were received by somebody who had gone away meanwhile: they are the oldest."""
-        self.queue.extendleft(reversed(list(envelopes)))
+        self._made.extendleft(reversed(list(envelopes)))
         self._serve()
 
     # What goes out
 
     def _serve(self) -> None:
-        queue, receivers = self.queue, self._receivers
-        while receivers and queue:
+        receivers = self._receivers
+        while receivers and len(self):
             receiver = receivers.popleft()
             receiver.stop()
             if receiver.limit is None:
@@ -178,52 +188,77 @@ class Incoming:
             else:
                 receiver.deferred.callback(None)
 
+    def _make(self) -> None:
+        """The oldest run is taken one by one from now on."""
+        run = self._runs.popleft()
+        self._in_runs -= len(run[1])
+        self._made.extend(made(run))
+
     def pop(self) -> Envelope:
         """The oldest envelope."""
-        envelope = self.queue.popleft()
-        if self.line and len(self.queue) <= self._low:
+        if not self._made:
+            self._make()
+        envelope = self._made.popleft()
+        if self.line and len(self) <= self._low:
             self.refill()
         return envelope
 
-    def pop_many(self, limit: int) -> list[Envelope]:
+    def pop_many(self, limit: int) -> Envelopes:
         """The oldest ones, at most so many."""
-        queue = self.queue
-        if limit >= len(queue):
-            envelopes = list(queue)
-            queue.clear()
-        else:
-            envelopes = [queue.popleft() for _ in range(limit)]
-        if self.line and len(queue) <= self._low:
+        envelopes = self._pop_made(limit) if self._made else Envelopes.of(self._pop_runs(limit))
+        if self.line and len(self) <= self._low:
             self.refill()
         return envelopes
 
+    def _pop_made(self, limit: int) -> Envelopes:
+        single = self._made
+        while len(single) < limit and self._runs:
+            self._make()
+        return Envelopes([single.popleft() for _ in range(min(limit, len(single)))])
+
+    def _pop_runs(self, limit: int) -> list[Run]:
+        runs, room = self._runs, limit
+        popped: list[Run] = []
+        while room and runs:
+            id, payloads = runs.popleft()
+            if len(payloads) > room:
+                runs.appendleft((id, payloads[room:]))
+                payloads = payloads[:room]
+            popped.append((id, payloads))
+            room -= len(payloads)
+        self._in_runs -= limit - room
+        return popped
+
     def recv(self, timeout: float | None) -> Deferred[Envelope]:
         """See `Mesh.recv`."""
-        if self.queue:
+        if self._made or self._runs:
             return succeed(self.pop())
         return self._wait(None, timeout)
 
-    def recv_many(self, limit: int, timeout: float | None) -> Deferred[list[Envelope]]:
+    def recv_many(self, limit: int, timeout: float | None) -> Deferred[Envelopes]:
         """See `Mesh.recv_many`."""
         if limit < 1:
             raise ValueError(f"recv_many is for at least one envelope, not {limit}")
-        if self.queue:
+        if self._made or self._runs:
             return succeed(self.pop_many(limit))
         return self._wait(limit, timeout)
 
     async def iterate(self) -> AsyncIterator[Envelope]:
         """Every envelope that no other receiver has, until the mesh is closed and all was received."""
-        queue, line, low = self.queue, self.line, self._low
-        popleft = queue.popleft
+        single, line, low = self._made, self.line, self._low
+        popleft = single.popleft
         while True:
-            while queue:
+            while single:
                 envelope = popleft()
-                if line and len(queue) <= low:
+                if line and len(single) + self._in_runs <= low:
                     self.refill()
                 yield envelope
-            if self.closed:
+            if self._runs:
+                self._make()
+            elif self.closed:
                 return
-            await self._wait(0, None)
+            else:
+                await self._wait(0, None)
 
     def _wait(self, limit: int | None, timeout: float | None) -> Deferred[Any]:
         if self.closed:

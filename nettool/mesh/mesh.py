@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -26,17 +24,13 @@ from nettool.mesh.connection import (
     OUTGOING_CAPACITY,
     QUEUE_BYTES,
     Connection,
-    check_payload,
 )
 from nettool.mesh.envelope import Added, ConnectionStats, Disconnected, Envelope, Event, Removed
+from nettool.mesh.envelopes import Envelopes, check_payloads
 from nettool.mesh.errors import ConnectionGone, DuplicateId, EnvelopeTooLarge, MeshClosed, NotFound, QueueFull
 from nettool.mesh.incoming import Incoming
 from nettool.mesh.outgoing import Outgoing
 from nettool.mesh.removal import Removal
-
-_id_of = itemgetter(0)
-_payload_of = itemgetter(1)
-_ONLY_BYTES = {bytes}
 
 
 class Mesh:
@@ -190,15 +184,18 @@ class Mesh:
     def _check(self, envelope: Envelope) -> Outgoing:
         """Where it goes; raises whatever is wrong with it."""
         id, payload = envelope
-        check_payload(payload)
+        check_payloads((payload,))
         if len(payload) > self._max:
-            raise EnvelopeTooLarge(f"{len(payload)} bytes are more than max_envelope={self._max}", envelope)
+            raise self._too_large(envelope)
         if self._closed:
             raise MeshClosed()
         outgoing = self._outgoing.get(id)
         if outgoing is None:
             raise NotFound(id, envelope)
         return outgoing
+
+    def _too_large(self, envelope: Envelope) -> EnvelopeTooLarge:
+        return EnvelopeTooLarge(f"{len(envelope.payload)} bytes are more than max_envelope={self._max}", envelope)
 
     def _refusal(self, envelope: Envelope, outgoing: Outgoing) -> Exception:
         gone = outgoing.closed
@@ -233,58 +230,39 @@ class Mesh:
         Raises the error of the first that was not, with all that were not in `.envelopes`, in order; of a connection
         that refused one, none that follows is taken.
         """
-        run = list(envelopes)
-        if not run:
-            return
-        ids: tuple[Hashable, ...]
-        payloads: tuple[bytes, ...]
-        ids, payloads = zip(*run, strict=True)
-        if ids.count(ids[0]) == len(ids):  # as what one read brought and is sent on
-            self._send_run(ids[0], run, payloads)
-        else:
-            self._send_runs(run)
+        many = envelopes if isinstance(envelopes, Envelopes) else Envelopes(envelopes)
+        taken: dict[Hashable, int] = {}
+        errors: dict[Hashable, Any] = {}
+        runs = many.by_id()
+        if runs and self._closed:
+            raise MeshClosed()
+        for id, payloads in runs:
+            count, error = self._send_run(id, payloads)
+            if error is not None:
+                taken[id], errors[id] = count, error
+        if errors:
+            left = many.without(taken)
+            first = errors[left[0].id]
+            first.envelopes = left
+            raise first
 
-    def _send_runs(self, envelopes: list[Envelope]) -> None:
-        refused: list[Envelope] = []
-        error: Any = None
-        full: set[Hashable] = set()
-        for id, group in groupby(envelopes, _id_of):
-            run = list(group)
-            if id in full:
-                refused += run
-                continue
-            try:
-                self._send_run(id, run, tuple(map(_payload_of, run)))
-            except (QueueFull, NotFound, ConnectionGone, EnvelopeTooLarge) as failed:
-                error = error or failed
-                refused += failed.envelopes
-                full.add(id)
-        if error is not None:
-            error.envelopes = refused
-            raise error
-
-    def _send_run(self, id: Hashable, run: list[Envelope], payloads: tuple[bytes, ...]) -> None:
+    def _send_run(self, id: Hashable, payloads: list[bytes]) -> tuple[int, Exception | None]:
+        """How many of these were taken, from the first on, and why it was not all."""
         outgoing = self._outgoing.get(id)
-        if outgoing is None or self._closed or set(map(type, payloads)) != _ONLY_BYTES:
-            self._check_run(run)
+        if outgoing is None:
+            return 0, NotFound(id, Envelope(id, payloads[0]))
+        error: Exception | None = None
         size = sum(map(len, payloads))
         if size > self._max:
-            self._check_run(run)
-        assert outgoing is not None, "the check of an envelope to nobody raises"
+            large = next((index for index, payload in enumerate(payloads) if len(payload) > self._max), None)
+            if large is not None:
+                error = self._too_large(Envelope(id, payloads[large]))
+                payloads = payloads[:large]
+                size = sum(map(len, payloads))
         taken = outgoing.put_many(payloads, size)
-        if taken < len(run):
-            error: Any = self._refusal(run[taken], outgoing)
-            error.envelopes = run[taken:]
-            raise error
-
-    def _check_run(self, run: list[Envelope]) -> None:
-        """Raise what is wrong with one of these; none of them is sent then."""
-        for envelope in run:
-            try:
-                self._check(envelope)
-            except (NotFound, EnvelopeTooLarge) as error:
-                error.envelopes = run
-                raise
+        if taken < len(payloads):
+            error = self._refusal(Envelope(id, payloads[taken]), outgoing)
+        return taken, error
 
     # Receiving
 
@@ -296,7 +274,7 @@ class Mesh:
         """
         return self._incoming.recv(timeout)
 
-    def recv_many(self, limit: int, timeout: float | None = None) -> Deferred[list[Envelope]]:
+    def recv_many(self, limit: int, timeout: float | None = None) -> Deferred[Envelopes]:
         """What is there, at most `limit` envelopes and at least one; otherwise like `recv`."""
         return self._incoming.recv_many(limit, timeout)
 
@@ -326,17 +304,14 @@ class Mesh:
 
     def stats(self) -> dict[Hashable, ConnectionStats]:
         """Each connection at this moment; takes time in proportion to what is queued."""
-        counts: dict[Hashable, list[int]] = {id: [0, 0] for id in self._connections}
-        for id, payload in self._incoming.queue:
-            if id in counts:
-                counts[id][0] += 1
-                counts[id][1] += len(payload)
+        queued = self._incoming.by_id()
+        nothing = (0, 0)
         return {
             id: ConnectionStats(
                 queued_out=len(connection.outgoing.queue),
                 queued_out_bytes=connection.outgoing.held,
-                queued_in=counts[id][0] + len(connection.pending),
-                queued_in_bytes=counts[id][1] + sum(map(len, connection.pending)),
+                queued_in=queued.get(id, nothing)[0] + len(connection.pending),
+                queued_in_bytes=queued.get(id, nothing)[1] + sum(map(len, connection.pending)),
                 sent=connection.outgoing.sent,
                 received=connection.received,
                 paused_since=connection.paused_since,

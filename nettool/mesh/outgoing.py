@@ -11,7 +11,7 @@ While the wire takes what it is given, nothing is refused: a queue that becomes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class Outgoing:
         self.held += size
         return True
 
-    def put_many(self, payloads: Sequence[bytes], size: int) -> int:
+    def put_many(self, payloads: list[bytes], size: int) -> int:
         """How many of these, `size` bytes in all, were taken, from the first on."""
         if self.closed is not None or self._waiting:
             return 0
@@ -115,16 +115,17 @@ class Outgoing:
             queue += payloads
             self.held += size
             return len(payloads)
-        if not self._wire.blocked and size <= CHUNK and len(payloads) > 1:
+        taken = 0
+        if not self._wire.blocked and len(payloads) > 1:
             # More than the queue may have, and the wire takes data: it never is in the queue.
             self.flush()
-            if not self._wire.blocked and not self.queue:
-                self._write(list(payloads))
-                return len(payloads)
-        for taken, payload in enumerate(payloads):
-            if not self._put(payload):
-                return taken
-        return len(payloads)
+            while not self._wire.blocked and not self.queue and taken < len(payloads):
+                count = _chunk(payloads[taken:] if taken else payloads)
+                self._write(payloads[taken : taken + count])
+                taken += count
+        while taken < len(payloads) and self._put(payloads[taken]):
+            taken += 1
+        return taken
 
     def when_ready(self, payload: bytes) -> Deferred[None]:
         """Take it as soon as there is room, in the order of the calls."""
@@ -184,13 +185,8 @@ class Outgoing:
 
     def _cut(self) -> list[bytes]:
         """The oldest payloads, as many as are a chunk together, but at least one."""
-        queue, count = self.queue, 0
-        for held in accumulate(map(len, queue)):
-            if held > CHUNK:
-                break
-            count += 1
-        payloads = queue[: max(count, 1)]
-        del queue[: len(payloads)]
+        payloads = self.queue[: _chunk(self.queue)]
+        del self.queue[: len(payloads)]
         self.held -= sum(map(len, payloads))
         return payloads
 
@@ -226,3 +222,13 @@ class Outgoing:
         self._when_empty = []
         self.refuse(reason)
         return left
+
+
+def _chunk(payloads: list[bytes]) -> int:
+    """How many of these, from the first on, are a chunk together; at least one."""
+    count = 0
+    for held in accumulate(map(len, payloads)):
+        if held > CHUNK:
+            break
+        count += 1
+    return max(count, 1)

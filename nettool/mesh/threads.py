@@ -23,6 +23,7 @@ from twisted.python.threadable import isInIOThread
 from nettool._reactor import process_reactor
 from nettool.mesh.connection import CLOSE_TIMEOUT
 from nettool.mesh.envelope import ConnectionStats, Envelope, Event
+from nettool.mesh.envelopes import Envelopes
 from nettool.mesh.errors import MeshClosed, WrongThread
 from nettool.mesh.mesh import Mesh
 from nettool.mesh.transports import transport as twisted_transport
@@ -276,16 +277,16 @@ class ThreadedMesh:
 
     def send_many(self, envelopes: Iterable[Envelope]) -> None:
         """See `Mesh.send_many`."""
-        self._call(self._mesh.send_many, list(envelopes))
+        self._call(self._mesh.send_many, envelopes if isinstance(envelopes, Envelopes) else list(envelopes))
 
     def recv(self, timeout: float | None = None) -> Envelope:
         """See `Mesh.recv`."""
         envelope: Envelope = self._call(self._mesh.recv, timeout, put_back=self._put_back_one)
         return envelope
 
-    def recv_many(self, limit: int, timeout: float | None = None) -> list[Envelope]:
+    def recv_many(self, limit: int, timeout: float | None = None) -> Envelopes:
         """See `Mesh.recv_many`."""
-        envelopes: list[Envelope] = self._call(self._mesh.recv_many, limit, timeout, put_back=self._mesh.put_back)
+        envelopes: Envelopes = self._call(self._mesh.recv_many, limit, timeout, put_back=self._mesh.put_back)
         return envelopes
 
     def _put_back_one(self, envelope: Envelope) -> None:

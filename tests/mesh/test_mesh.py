@@ -26,6 +26,7 @@ from nettool.mesh import (
     UnknownScheme,
     transport,
 )
+from nettool.settings import CHUNK
 from tests.mesh.fakes import FakeWires
 
 
@@ -307,6 +308,52 @@ def test_send_many_of_more_than_the_queue_has_room_for_goes_through_while_the_wi
     assert wire.taken == [b"first", *(b"%d" % number for number in range(100))]
 
 
+def test_send_many_sends_to_each_connection_at_once_and_nothing_if_one_is_no_bytes() -> None:
+    wires = FakeWires(outgoing=2)
+    a, b = wires.wire("a"), wires.wire("b")
+    wrong: Any = Envelope("b", bytearray(b"x"))
+    with pytest.raises(TypeError):
+        wires.mesh.send_many([Envelope("a", b"0"), wrong])
+    wires.mesh.send_many([Envelope(id, b"%d" % number) for number in range(100) for id in "ab"])
+    wires.settle()
+    assert a.taken == b.taken == [b"%d" % number for number in range(100)]
+    assert a.writes == b.writes == 1
+
+
+def test_send_many_gives_a_wire_chunks_until_it_is_blocked_and_the_queue_the_rest() -> None:
+    wires = FakeWires(outgoing=4)
+    wire = wires.wire("a")
+    wire.room = 7
+    payloads = [bytes([number]) * (CHUNK // 5) for number in range(20)]
+    with pytest.raises(QueueFull) as refused:
+        wires.mesh.send_many([Envelope("a", payload) for payload in payloads])
+    # Five of them are a chunk: two chunks are with the wire, which has taken seven, and four are in the queue.
+    assert wire.writes == 2 and wires.mesh.stats()["a"].queued_out == 4
+    assert refused.value.envelopes == [Envelope("a", payload) for payload in payloads[14:]]
+    wire.take()
+    wires.settle()
+    assert wire.taken == payloads[:14]
+
+
+def test_what_recv_many_brings_is_passed_on_whole_and_what_is_refused_of_it_is_told() -> None:
+    wires = FakeWires(incoming=100, outgoing=2)
+    a, b = wires.wire("a"), wires.wire("b")
+    for wire in (a, b, a):
+        wire.bring(b"1", b"2", b"3")
+    many = result_of(wires.mesh.recv_many(100))
+    a.room = 0
+    with pytest.raises(QueueFull) as refused:
+        wires.mesh.send_many(many)
+        wires.mesh.send_many(many)
+    assert a._held == [b"1", b"2", b"3"] * 2 and b.taken == [b"1", b"2", b"3"] * 2
+    assert refused.value.envelopes == [Envelope("a", word) for word in (b"3", b"1", b"2", b"3")]
+    assert [envelope.payload for envelope in many] == [b"1", b"2", b"3"] * 3
+    result_of(wires.mesh.close(0))
+    with pytest.raises(MeshClosed):
+        wires.mesh.send_many(many)
+    wires.mesh.send_many([])
+
+
 # --- recv -----------------------------------------------------------------------------------------
 
 
@@ -396,7 +443,7 @@ def test_the_bound_in_bytes_pauses_too() -> None:
     assert wire.reading
     wire.bring(b"x" * 10, b"y" * 10, b"z" * 10)
     assert not wire.reading
-    assert sum(len(envelope.payload) for envelope in wires.mesh._incoming.queue) <= 100
+    assert sum(size for _, size in wires.mesh._incoming.by_id().values()) <= 100
     assert [result_of(wires.mesh.recv()).payload[:1] for _ in range(12)] == [
         *(b"%d" % n for n in range(9)),
         b"x",
@@ -419,11 +466,17 @@ def test_what_comes_in_is_received_once_in_order_and_within_the_bounds(
     sources = {id: wires.wire(id) for id in "abc"}
     sent: dict[str, list[bytes]] = {id: [] for id in "abc"}
     received: dict[str, list[bytes]] = {id: [] for id in "abc"}
-    queue = wires.mesh._incoming.queue
+    queue = wires.mesh._incoming
 
     def receive(limit: int) -> None:
-        if queue:
-            for envelope in result_of(wires.mesh.recv_many(limit)):
+        queued = len(queue)
+        if queued and not limit:
+            envelope = result_of(wires.mesh.recv())
+            received[envelope.id].append(envelope.payload)
+        elif queued:
+            brought = result_of(wires.mesh.recv_many(limit))
+            assert len(brought) == min(limit, queued)
+            for envelope in brought:
                 received[envelope.id].append(envelope.payload)
 
     for id, payloads in reads:
@@ -431,11 +484,12 @@ def test_what_comes_in_is_received_once_in_order_and_within_the_bounds(
             sources[id].bring(*payloads)
             sent[id] += payloads
         assert len(queue) <= capacity
-        assert len(queue) <= 1 or sum(len(envelope.payload) for envelope in queue) <= bound
-        assert queue or not wires.mesh._incoming.line
+        assert len(queue) <= 1 or sum(size for _, size in queue.by_id().values()) <= bound
+        assert sum(count for count, _ in queue.by_id().values()) == len(queue)
+        assert len(queue) or not wires.mesh._incoming.line
         for _ in range(data.draw(st.integers(0, 3))):
-            receive(data.draw(st.integers(1, 4)))
-    while queue:
+            receive(data.draw(st.integers(0, 4)))
+    while len(queue):
         receive(3)
     assert received == sent
     assert all(source.reading for source in sources.values())

@@ -15,6 +15,7 @@ from nettool.mesh.stream import HANDSHAKE_TIMEOUT, StreamWire
 from nettool.mesh.turn import MeshTurn
 from nettool.mesh.ws import WebSocketCodec, WebSocketWire
 from nettool.settings import CHUNK, LINGER
+from tests.mesh.test_mesh import result_of
 from tests.support.sockets import PollingReactor, tcp_transport
 from tests.support.transport import SlowTransport
 
@@ -40,6 +41,10 @@ class Street:
 
     def settle(self) -> None:
         self.reactor.advance(0)
+
+    def received(self) -> list[bytes]:
+        """The payloads of all that has come in."""
+        return [envelope.payload for envelope in result_of(self.mesh.recv_many(1000))]
 
 
 def frames_in(data: bytes | bytearray) -> list[bytes]:
@@ -167,7 +172,7 @@ def test_a_length_that_is_too_long_ends_the_connection_with_what_was_before() ->
     assert event.id == "a" and "4294967295" in str(event.reason)
     other.send_input(join([b"well"]))
     street.settle()
-    assert [envelope.payload for envelope in street.mesh._incoming.queue] == [b"good", b"well"]
+    assert street.received() == [b"good", b"well"]
     street.reactor.advance(LINGER)
     street.settle()
     assert sock.closed
@@ -184,7 +189,7 @@ def test_a_reset_or_an_end_in_the_middle_of_a_frame_is_an_end(cut: int) -> None:
         street.settle()
         [event] = street.told[1:]
         assert event.id == "a" and str(event.reason) and event.unsent == []
-        assert [envelope.payload for envelope in street.mesh._incoming.queue] == [b"whole"] + [b"half"] * (cut == 8)
+        assert street.received() == [b"whole"] + [b"half"] * (cut == 8)
         street.reactor.advance(LINGER)
         street.settle()
 
@@ -301,7 +306,7 @@ def test_a_bad_websocket_peer_ends_its_own_connection_and_is_told_why(data: str,
     assert code is None or bytes(transport.received)[2:4] == pack(">H", code)
     other.send_input(join([b"well"]))
     street.settle()
-    assert [envelope.payload for envelope in street.mesh._incoming.queue] == [b"good", b"well"]
+    assert street.received() == [b"good", b"well"]
     street.reactor.advance(LINGER)
     street.settle()
     assert transport.lost

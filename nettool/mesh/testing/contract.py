@@ -304,7 +304,7 @@ class TransportContract:
             assert [await far.recv(BOUND) for _ in taken] == taken
             near = await removing
             assert ends.told_here == [Added("a"), Removed("a")]
-            queued = [first] + [await ends.here.recv(BOUND) for _ in range(len(ends.here._incoming.queue))]
+            queued = [first] + [await ends.here.recv(BOUND) for _ in range(len(ends.here._incoming))]
             assert {envelope.id for envelope in queued} == {"a"}
             rest = [await near.recv(BOUND) for _ in range(200 - len(queued))]
             assert [*(envelope.payload for envelope in queued), *rest] == [b"%d" % number for number in range(200)]
