@@ -353,9 +353,12 @@ class LinkQueue:
     def on_their_way(self) -> dict[Kind, int]:
         """Copies of texts that are in it and not on their way back, by kind."""
         here: dict[Kind, int] = {Kind.DIRECT: 0, Kind.TOPIC: 0}
-        for batch in self.batches():
+        for batch in self.ready:
             if batch.kind in here:
                 here[batch.kind] += batch.lines
+        if self.backlog is not None:
+            here[Kind.DIRECT] += self.backlog.direct.lines - self.backlog.direct.returned
+            here[Kind.TOPIC] += self.backlog.topic.lines
         for sent in self.sent:
             if sent.reason is None:
                 here[Kind.TOPIC if sent.mode is Mode.BROADCAST else Kind.DIRECT] += sent.lines

@@ -292,13 +292,12 @@ def test_a_window_holds_what_was_promised_and_one_read_more(cluster: Cluster) ->
     assert 64 * KIB <= far.ahead + far.there <= 64 * KIB + 160 * KIB
     links = cluster["node1"].links
     assert links is not None
-    why = links.why(b"bob@node2")
-    assert (
-        why is not None
-        and [waiter.name for waiter in why.waiting] == [b"alice"]
-        and why.full_for > 0
-        and why.held_bytes >= 64 * KIB
-    )
+    far_why = links.why(b"bob@node2")
+    assert far_why is not None and far_why == links.why(b"bob")
+    why = far_why.under_way
+    assert [waiter.name for waiter in why.waiting] == [b"alice"]
+    assert why.full_for > 0 and why.held_bytes >= 64 * KIB
+    assert far_why.listed and far_why.writers == (b"alice",) and far_why.window == 64 * KIB
     assert links.why(b"bob@node9") is None
     assert [snapshot.closed_windows.keys() for snapshot in links.snapshot()] == [{b"bob@node2"}, set()]
 
