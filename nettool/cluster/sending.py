@@ -45,27 +45,30 @@ class LinkBounds:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._of: DeliverySettings | None = None
-        self._scaled = live.delivery
-        self._away = live.delivery
+        self._work_out()
         self.away = True
         """There is no link: topic lines are not waited for."""
 
     @property
     def delivery(self) -> DeliverySettings:
         """See `HasDelivery`."""
-        delivery = self._live.delivery
-        if delivery is not self._of:
-            self._of = delivery
-            size = FACTOR * delivery.outbox_bytes
-            self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
-            self._away = replace(self._scaled, topic_patience=0.0)
+        if self._live.delivery is not self._of:
+            self._work_out()
         return self._away if self.away else self._scaled
 
     @property
     def unconfirmed(self) -> int:
-        """Bytes that may be sent and not confirmed."""
-        return (self.delivery.outbox_bytes or UNBOUNDED) // UNCONFIRMED
+        """Bytes that may be sent and not confirmed; asked for each batch."""
+        if self._live.delivery is not self._of:
+            self._work_out()
+        return self._unconfirmed
+
+    def _work_out(self) -> None:
+        self._of = delivery = self._live.delivery
+        size = FACTOR * delivery.outbox_bytes
+        self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
+        self._away = replace(self._scaled, topic_patience=0.0)
+        self._unconfirmed = (size or UNBOUNDED) // UNCONFIRMED
 
 
 @dataclass(slots=True)
