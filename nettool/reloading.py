@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger, LogLevel
 
 from nettool.errors import Mistake, SettingError
+from nettool.linking import Linking
 from nettool.listening.exchange import Exchange, Wanted
 from nettool.options import BY_KEY, TABLE, Configuration, OnReload, Option, Reading, with_values
 from nettool.options.kinds import SECRET_FILE, secret_in
@@ -112,6 +113,7 @@ class ReloadableNode(NodeService):
         super().__init__(reading.settings, reactor)
         self.configuration = configuration
         self.doors = doors
+        self.linking = Linking(self)
         self.when_reloaded: list[Callable[[Settings], object]] = []
         """Called with the settings after each reload that was applied."""
         now = reactor.seconds()
@@ -119,6 +121,7 @@ class ReloadableNode(NodeService):
         plan = _Plan(self, reading.settings, {})
         for want in plan.wanted:
             self.adopt(want.listener(reactor))
+        plan.link()
         self._answering = plan.answering
 
     def say_where(self) -> None:
@@ -157,6 +160,7 @@ class ReloadableNode(NodeService):
         steps: list[Callable[[], object]] = [
             partial(self.put_in_force, settings),
             plan.put,
+            lambda: said.extend(plan.link()),
             lambda: said.extend(self.exchange(exchange)),
             *(partial(call, settings) for call in self.when_reloaded),
         ]
@@ -219,6 +223,8 @@ class _Plan:
                     mistakes.append(Mistake((door.key,), str(error)))
         if mistakes:
             raise SettingError(*mistakes)
+        self.link = node.linking.prepare(settings)
+        """Puts in force what the settings say of other nodes, and says what has changed."""
 
     def _factory(
         self, door: Door, node: ReloadableNode, settings: Settings, present: IProtocolFactory | None

@@ -104,7 +104,7 @@ class NodeService(MultiService):
     # Other nodes
 
     def link(self, **arguments: Any) -> LinkService:
-        """Become one node among others, before the start; the arguments are those of `LinkService`."""
+        """Become one node among others, once; the arguments are those of `LinkService`."""
         self.links = LinkService(self.broker, self.live, self.peers.turn, self.reactor, **arguments)
         self.links.setServiceParent(self)
         self.peers.flush_elsewhere = self.links.flush

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, isinf
-from typing import Protocol
+from typing import Any, Protocol
 
 from nettool.errors import Mistake, SettingError
 
@@ -134,6 +134,12 @@ class DeliverySettings:
 class LinkSettings:
     """What concerns other nodes."""
 
+    listen: tuple[str, ...] = ()
+    """Where a process's node is linked to, by server endpoint strings; TLS is laid over them."""
+    connect: tuple[Any, ...] = ()
+    """Where other nodes are, as `nettool.cluster.resolver.parse_source` has it."""
+    trusted_nodes: str = ""
+    """The file of nodes that may link; empty: none may."""
     pending_timeout: float = 30.0
     """Seconds that lines wait for a node without a link to it."""
     presence_grace: float = 3.0
@@ -195,6 +201,10 @@ class Settings:
         ):
             if not seconds > 0:
                 mistakes.append(Mistake((key,), "expected a time above zero, or forever"))
+        for key, said in (("links.listen", self.links.listen), ("links.connect", self.links.connect)):
+            if said and not self.node.state_dir:
+                mistakes.append(Mistake(("node.state-dir", key), "expected a directory, where the node's key is kept"))
+                break
         if self.links.remote_window < KIB:
             mistakes.append(Mistake(("links.remote-window",), "expected 1KiB or more"))
         if self.manhole.listen and not self.manhole.authorized_keys:
@@ -207,9 +217,12 @@ class Settings:
 
     def warnings(self) -> list[str]:
         """What can be used, and may not be meant."""
+        warnings = []
         if self.peers.on_name_taken is OnNameTaken.TAKEOVER:
-            return ["on-name-taken is takeover: whoever can connect can take over any name"]
-        return []
+            warnings.append("on-name-taken is takeover: whoever can connect can take over any name")
+        if (self.links.listen or self.links.connect) and not self.links.trusted_nodes:
+            warnings.append("trusted-nodes names no file, so no node is trusted, and none can link")
+        return warnings
 
 
 class HasDelivery(Protocol):

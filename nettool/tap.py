@@ -52,6 +52,7 @@ def _levers(node: ReloadableNode) -> Levers:
 
 DOORS: Sequence[Door] = [
     Door("peers.listen", lambda node, settings: node.peers),
+    Door("links.listen", lambda node, settings: node.linking.door, "other nodes"),
     Door("manhole.listen", _manhole, "operators", ("manhole.authorized-keys",)),
     Door("web.listen", _web, "the web", ("web.token",), to_the_end=True),
 ]

@@ -21,12 +21,13 @@ FLOORS = [
     ["plugin"],
     ["tap"],
     ["ops", "embed", "commands", "reloading"],
+    ["linking"],
     ["service", "options"],
     ["client", "cluster", "peers", "listening"],
     ["mesh", "broker"],
     ["outbox"],
     ["wire"],
-    ["files", "settings", "errors", "interfaces", "_reactor"],
+    ["addresses", "files", "settings", "errors", "interfaces", "_reactor"],
 ]
 # Arrows between rooms on one floor.
 BESIDE = [

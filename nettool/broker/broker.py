@@ -79,8 +79,12 @@ class Broker:
         self._heard: tuple[object, bytes] = (None, b"")
 
     def join_cluster(self, cluster: ICluster) -> None:
-        """This node is one among others from now on; before its first peer."""
+        """This node is one among others from now on."""
         self.cluster = self.routing.cluster = cluster
+        for peer in self.directory.names.values():
+            cluster.peer_here(peer)
+        for topic in self.directory.near:
+            cluster.topic_heard(topic, True)
 
     # Coming and going
 

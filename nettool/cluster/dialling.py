@@ -113,6 +113,7 @@ class _Way:
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._stand_in: _StandIn | None = None
         self._dial: Deferred[None] | None = None
+        self._told = ""
         self.connections: dict[LinkProtocol, None] = {}
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -133,6 +134,7 @@ class _Way:
             if stand_in is not None:
                 stand_in.is_lost()
         else:
+            self._told = ""
             self._satisfy()
 
     def _satisfy(self) -> None:
@@ -154,7 +156,7 @@ class _Way:
                 failure,
                 level=LogLevel.error,
                 event="dial-failed",
-                node=self._neighbour.name.decode("utf-8", "replace"),
+                node=self._name,
             )
 
     def _give_up(self) -> None:
@@ -164,18 +166,39 @@ class _Way:
 
     async def _try_all(self) -> None:
         """Each address in order, until there is a link."""
-        faults = []
+        faults: dict[str, None] = {}
         for endpoint in self.addresses:
             try:
                 await self._try(endpoint)
             except CancelledError:
                 raise
+            except NotLinked:
+                pass  # why a connection ended is told where it ends
             except Exception as fault:
-                faults.append(str(fault) or type(fault).__name__)
+                faults[str(fault) or type(fault).__name__] = None
             if self._neighbour.link is not None:
                 return
         self._linked.ends[LinkEnd.UNREACHABLE] += 1
-        raise NotLinked("; ".join(faults))
+        self._tell("; ".join(faults))
+        raise NotLinked
+
+    def _tell(self, faults: str) -> None:
+        """Say why no address could be connected to, once until something else is wrong, or there was a link."""
+        if faults and faults != self._told:
+            self._log.warn(
+                "{node} cannot be reached, and is tried again: {error}",
+                event="node-unreachable",
+                node=self._name,
+                error=faults,
+            )
+        self._told = faults
+
+    @property
+    def _name(self) -> str:
+        return self._neighbour.name.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return self._name  # Twisted logs it
 
     async def _try(self, endpoint: IStreamClientEndpoint) -> None:
         """One address: returns when its connection is the link, or another one is; fails when it is over."""

@@ -223,7 +223,8 @@ class Link:
 
     def _refused(self, payload: bytes, now: float) -> None:
         code, detail = frames.parse_refusal(payload)
-        self.end(LinkEnd.REFUSED, f"{code}: {detail}", now, tell=False)
+        said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
+        self.end(LinkEnd.REFUSED, said, now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:

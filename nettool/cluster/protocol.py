@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from nettool.addresses import address_text
 from nettool.cluster.link import Link
 from nettool.cluster.linked import Linked
 from nettool.errors import LinkEnd
@@ -158,7 +159,7 @@ class LinkProtocol(Protocol):
     @property
     def where(self) -> str:
         """See `ILinkShell`."""
-        return str(self._transport.getPeer())
+        return address_text(self._transport.getPeer())
 
     # What follows
 

@@ -54,14 +54,10 @@ class Secured:
         self._resolver = resolver
         self._reactor = reactor
         self._tls = LinkTls(identity)
+        self.factory: IProtocolFactory = TLSMemoryBIOFactory(self._tls, False, links.factory, reactor)
+        """For listeners on which other nodes connect."""
         self._unsubscribe: Callable[[], None] = resolver.subscribe(lambda changed: self.refresh())
         self.refresh()
-
-    @property
-    def factory(self) -> IProtocolFactory:
-        """For listeners on which other nodes connect."""
-        factory: IProtocolFactory = TLSMemoryBIOFactory(self._tls, False, self._links.factory, self._reactor)
-        return factory
 
     def refresh(self) -> None:
         """What is trusted or where nodes are may have changed; links to nodes for which nothing did are not touched."""
@@ -73,6 +69,11 @@ class Secured:
         for name in (trusted.keys() | known.keys()) - {own}:
             addresses = known.get(name, ())
             self._links.know(name, [self._endpoint(address) for address in addresses], addresses)
+
+    def show(self, identity: Identity) -> None:
+        """Prove this identity, whose name is the same, to whoever connects or is dialled from now on."""
+        self._identity = identity
+        self._tls.show(identity)
 
     def trust_changed(self, ended: frozenset[bytes]) -> None:
         """The file of trusted nodes was read again; these are trusted no more, or by another key."""

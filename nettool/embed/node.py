@@ -28,9 +28,12 @@ from nettool.settings import Settings
 T = TypeVar("T")
 P = TypeVar("P", bound=IProtocol)
 
-# Those of the node itself: a log, a console and a status page are a process's own, and `listen` has its own argument.
+# Those of the node itself: a log, a console and a status page are a process's own, `listen` has its own argument, and
+# other nodes are made known by `link`.
 _OPTIONS = [
-    option for option in TABLE if option.group in ("node", "peers", "delivery", "links") and option.name != "listen"
+    option
+    for option in TABLE
+    if option.group in ("node", "peers", "delivery", "links") and not option.several and option.name != "trusted-nodes"
 ]
 
 

@@ -17,6 +17,7 @@ from math import inf
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from nettool.addresses import address_text
 from nettool.ops.totals import DRAIN, Paused, Stats, Waits, Walk, state, stats, text
 from nettool.outbox.facts import Waiter, full_for
 from nettool.peers.factory import ClosedConnection
@@ -36,7 +37,6 @@ __all__ = [
     "Waiting",
     "Waits",
     "Why",
-    "address_text",
     "closed",
     "links",
     "peers",
@@ -317,16 +317,3 @@ def _ordered(
 
 def _peer(connection: PeerProtocol, fields: Mapping[str, Callable[[PeerProtocol], Any]]) -> Peer:
     return Peer(**{field: get(connection) for field, get in fields.items()})
-
-
-def address_text(address: Any) -> str:
-    """An address as people write it: `127.0.0.1:6388`, `[::1]:6388`, a UNIX socket's path."""
-    if address is None:
-        return ""
-    host = getattr(address, "host", None)
-    if host is not None:
-        return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-    name = getattr(address, "name", address)
-    if name is None:  # whoever connects to a UNIX socket has no name of its own
-        return "unix"
-    return text(name) if isinstance(name, bytes) else str(name)

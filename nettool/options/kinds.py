@@ -159,6 +159,13 @@ def _parse_endpoint(text: str) -> str:
     return text
 
 
+def _parse_link_endpoint(text: str) -> str:
+    """A plain endpoint: TLS is laid over it."""
+    if scheme(text) in ("ssl", "tls"):
+        raise SettingError(f"expected a plain endpoint such as tcp:6389, over which TLS is laid; not {text!r}")
+    return _parse_endpoint(text)
+
+
 LOOPBACK = {"tcp": (2, "127.0.0.1"), "ssl": (5, "127.0.0.1"), "tcp6": (3, r"\:\:1"), "tls": (4, r"\:\:1")}
 """Kinds that listen on all interfaces if they name none: the place of an interface without a name, and the loopback."""
 
@@ -213,6 +220,7 @@ TRUSTED_NODES = Kind("FILE", _parse_trusted_nodes, str, "a file")
 NODES = Kind("NODES", _parse_nodes, str, "NAME=HOST:PORT[,HOST:PORT...], file:PATH or dns:NAME, or several in an array")
 SECRET_FILE = Kind("FILE", _parse_secret_file, str, "a file")
 ENDPOINT = Kind("ENDPOINT", _parse_endpoint, str, "an endpoint such as tcp:6388, or several in an array")
+LINK_ENDPOINT = Kind("ENDPOINT", _parse_link_endpoint, str, "a plain endpoint such as tcp:6389, or several in an array")
 OWN_ENDPOINT = Kind("ENDPOINT", _parse_own_endpoint, str, "an endpoint such as tcp:6022")
 DURATION = Kind("TIME", parse_duration, write_duration, "a time such as 100ms, 10s, 2m or forever")
 SIZE = Kind("SIZE", parse_size, write_size, "a size such as 64KiB, 4MiB or plain bytes", numbers=True)

@@ -164,7 +164,7 @@ def _take(source: Source, key: str, value: Any, place: str) -> None:
         return
     values = value if option.several and isinstance(value, list) else [value]
     wrong = [item for item in values if not (isinstance(item, str) or (option.kind.numbers and type(item) is int))]
-    if wrong or not values:
+    if wrong or not (values or option.may_be_none):
         shown = _shown(wrong[0]) if wrong else "none"
         source.mistakes.append(Mistake((key,), f"expected {option.kind.expected}, not {shown}", place))
     else:

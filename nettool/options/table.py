@@ -91,6 +91,11 @@ class Option:
         """What holds if it is not written, for people."""
         return self.here or self.write(self.of(Settings())) or "off"
 
+    @property
+    def may_be_none(self) -> bool:
+        """Whether several values may be none."""
+        return self.several and not self.of(Settings())
+
 
 _LISTENERS, _RESTART = OnReload.LISTENERS, OnReload.RESTART
 
@@ -177,6 +182,32 @@ TABLE = (
         "delivery.stall-timeout",
         kinds.DURATION,
         "How long a peer whose queue is full may read nothing: more than direct-patience.",
+    ),
+    Option(
+        "link-listen",
+        "links.listen",
+        kinds.LINK_ENDPOINT,
+        "Where other nodes connect, over TLS: a plain endpoint such as tcp:6389.",
+        _LISTENERS,
+        several=True,
+        example="tcp:6389",
+    ),
+    Option(
+        "link-connect",
+        "links.connect",
+        kinds.NODES,
+        "Where other nodes are: one as NAME=HOST:PORT[,HOST:PORT...], a list of them as file:PATH, or those of a "
+        "domain's SRV records as dns:NAME.",
+        several=True,
+        example="node2=10.0.0.2:6389",
+    ),
+    Option(
+        "trusted-nodes",
+        "links.trusted-nodes",
+        kinds.TRUSTED_NODES,
+        "The file of nodes that may link, a line of `nettool identity show` for each. A link to one that a reload does "
+        "not find there any more is ended.",
+        example="/etc/nettool/trusted-nodes",
     ),
     Option(
         "pending-timeout",

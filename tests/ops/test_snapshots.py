@@ -8,6 +8,7 @@ from math import inf
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
+from nettool.addresses import address_text
 from nettool.ops import snapshots
 from nettool.peers.factory import REMEMBERED
 from nettool.settings import DeliverySettings, Settings
@@ -415,4 +416,4 @@ def test_lines_are_counted_as_they_are_received_whatever_becomes_of_them() -> No
     ],
 )
 def test_an_address_is_written_as_people_write_it(address: object, text: str) -> None:
-    assert snapshots.address_text(address) == text
+    assert address_text(address) == text

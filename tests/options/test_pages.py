@@ -41,11 +41,14 @@ def test_what_needs_a_restart_says_so() -> None:
 def test_what_is_shown_in_a_comment_can_be_used() -> None:
     lines = default_config().splitlines()
     shown = "\n".join(
-        line.removeprefix("# ") if line.startswith("# ") and " = " in line and line.endswith('"') else line
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line and line.endswith(('"', '"]')) else line
         for line in lines
-        if line not in ('listen = ""', 'authorized-keys = ""', 'token = ""')
+        if not line.endswith((' = ""', " = []"))
     )
     sections = tomllib.loads(shown)
     assert sections["manhole"].keys() == {"listen", "authorized-keys"}
     assert sections["web"].keys() == {"listen", "token"}
     assert sections["log"] == {"format": "json", "level": "info"}
+    links = sections["links"]
+    assert links["listen"] == ["tcp:6389"] and links["connect"] == ["node2=10.0.0.2:6389"]
+    assert links["trusted-nodes"] == "/etc/nettool/trusted-nodes"

@@ -31,6 +31,10 @@ class LinkTls:
     """What both ends of links use: for Twisted's `wrapServerTLS`, `wrapClientTLS` and `TLSMemoryBIOFactory`."""
 
     def __init__(self, identity: Identity) -> None:
+        self.show(identity)
+
+    def show(self, identity: Identity) -> None:
+        """Prove this identity on connections that begin from now on."""
         self._server = _context(identity)
         self._server.set_alpn_select_callback(_select)
         self._client = _context(identity)

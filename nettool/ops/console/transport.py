@@ -33,9 +33,9 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nettool.addresses import address_text
 from nettool.ops.console.keys import SIGNATURES
 from nettool.ops.console.quiet import CONCH, QuietService
-from nettool.ops.snapshots import address_text
 from nettool.ops.tables import printable
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from twisted.logger import formatEvent
 from twisted.python.failure import Failure, format_frames
 from twisted.python.reflect import qual
 
+from nettool.addresses import address_text
 from nettool.ops.logs.events import EVENTS, OF_TWISTED, Event
 from nettool.ops.logs.plain import MOST, Plain, cut, escaped, plain
-from nettool.ops.snapshots import address_text
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "critical": 50}
 """The levels, as they are written, in order."""

@@ -85,6 +85,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "link-failed": _fault("error", "A fault on a link: that link is ended, and redialled.", "node"),
     "links-failed": _fault("critical", "A fault beside the upkeep of links, which goes on."),
+    "node-unreachable": _often("warn", "None of a node's addresses answers; it is dialled again.", "node", "error"),
     "dial-failed": _often("error", "A fault in dialling another node, which is dialled again.", "node"),
     "key-made": _always("info", "This node's key was made, at its first start.", "path", "line"),
     "certificate-not-kept": _always("warn", "The certificate cannot be written beside the key; links go on.", "error"),

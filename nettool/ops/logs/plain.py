@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.python.reflect import qual
 
-from nettool.ops.snapshots import address_text
+from nettool.addresses import address_text
 
 LONGEST = 4000
 """Characters of a text; of what is longer the beginning is kept, and told how long it was."""
