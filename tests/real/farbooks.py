@@ -19,9 +19,6 @@ _TEXT = re.compile(rb"from ([^ @]+)(?:@([^ ]+))?(?: to (#[^ :]+))?: (\d+) (\d+) 
 _RETURNED = re.compile(rb"returned ([^ ]+) ([a-z-]+): (\d+) (\d+) (x*)")
 _ERROR = re.compile(rb"error ([a-z-]+): (.*)")
 
-UNKNOWN_HERE = {b"no-such-peer"}
-"""Of all errors only this may be heard: a name alone is unknown while its node is."""
-
 
 def bare(address: bytes) -> bytes:
     """The name in an address."""
@@ -59,6 +56,7 @@ class FarAccount:
         self.unknown: Counter[bytes] = Counter()
         """By address: how often it was answered `no-such-peer`."""
         self.lagged: Counter[bytes] = Counter()
+        self.returns_lost = 0
         self.pongs = -1
         self.who: list[bytes] = []
         """The last whole answer to `/who`."""
@@ -154,8 +152,10 @@ class FarAccount:
         if code == b"lagged":
             topic, _, count = detail.partition(b" ")
             self.lagged[topic] += int(count)
-        else:
-            assert code in UNKNOWN_HERE, f"{self}: {line[:200]!r}"
+        elif code == b"returns-lost":
+            self.returns_lost += int(detail)
+        else:  # a name alone is unknown while its node is
+            assert code == b"no-such-peer", f"{self}: {line[:200]!r}"
             self.unknown[detail] += 1
 
     def _hear_word(self, line: bytes) -> None:
@@ -279,6 +279,8 @@ class FarBooks:
         if not all(account.steady for account in self.accounts if account.node == node):
             return
         here, count = self.tallies[node], totals.counts
+        lost = sum(account.returns_lost for account in self.accounts if account.node == node)
+        assert lost <= totals.reasons["dropped"][b"return-overflow"], f"{lost} returns on {node!r}: {totals.text}"
         left = count["delivered"] + count["returned"] - count["forwarded"]
         assert here.texts + here.returned == left, f"{here} on {node!r}: {totals.text}"
 
