@@ -143,8 +143,6 @@ class Connection:
 
     def arrived(self, payloads: list[bytes], size: int) -> None:
         """See `IWireOwner`."""
-        if self._closing is not None and self._incoming is None:
-            return
         if self._incoming is not None:
             self._incoming.arrived(self, payloads, size)
             return
@@ -152,7 +150,10 @@ class Connection:
         while self.pending and self._receivers:
             self._receivers.popleft().callback(self.pending.pop(0))
         if self._incoming is None:  # whoever received may have put it into a mesh meanwhile
-            self._read(bool(self._receivers))
+            self._read_for_receivers()
+
+    def _read_for_receivers(self) -> None:
+        self._read(bool(self._receivers) and self._closing is None)
 
     def writable(self) -> None:
         """See `IWireOwner`."""
@@ -202,6 +203,8 @@ class Connection:
             return succeed(self.pending.pop(0))
         if self.reason is not None:
             return fail(ConnectionGone(self.reason))
+        if self._closing is not None:
+            return fail(ConnectionGone(ConnectionAborted("it is being closed")))
         received: Deferred[bytes] = Deferred(self._forget)
         if timeout is not None:
             timer = self.turn.clock.callLater(max(timeout, 0), self._time_out, received, timeout)
@@ -212,7 +215,7 @@ class Connection:
 
     def _forget(self, received: Deferred[bytes]) -> None:
         self._receivers.remove(received)
-        self._read(bool(self._receivers))
+        self._read_for_receivers()
 
     def _time_out(self, received: Deferred[bytes], timeout: float) -> None:
         self._forget(received)

@@ -574,6 +574,24 @@ def test_close_flushes_then_ends_and_receivers_get_what_is_there_first() -> None
     assert not wires.clock.getDelayedCalls()
 
 
+def test_what_was_read_before_a_close_can_be_received_and_then_nothing() -> None:
+    wires = FakeWires()
+    wire = wires.wire()
+    wire.room = 0
+    result_of(wire.owner.send(b"out"))
+    wires.settle()
+    waiting = wire.owner.recv()
+    wire.bring(b"1", b"2")
+    assert result_of(waiting) == b"1"
+    wire.owner.close()
+    wire.owner.arrived([b"3"], 1)  # which a wire had read before it was paused
+    assert not wire.reading
+    assert [result_of(wire.owner.recv()) for _ in range(2)] == [b"2", b"3"]
+    assert isinstance(result_of(wire.owner.recv()), ConnectionGone) and not wire.reading
+    wire.take()
+    assert isinstance(result_of(wire.owner.recv()), ConnectionGone)
+
+
 def test_a_close_ends_what_is_being_removed_once() -> None:
     wires = FakeWires()
     wire = wires.wire("a")
