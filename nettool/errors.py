@@ -93,6 +93,8 @@ class LinkEnd(StrEnum):
     ALREADY_LINKED = "already-linked"
     """There is a link, and this connection is not it."""
     HELLO_TIMEOUT = "hello-timeout"
+    CROWDED_OUT = "crowded-out"
+    """Too many others had connected, and not said who they are, before it did."""
     NOT_TAKEN = "not-taken"
     """The other node, which decides, said nothing."""
     VERSION = "version"

@@ -422,6 +422,7 @@ NOT_RUN = {
     "python3 -m venv .venv && .venv/bin/pip install tox": "needs an index of packages; .ci/run does it",
     "apt install ": "needs an index of packages; .ci/run installs what the tests need",
     "STORM_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer seeds",
+    "SIMULATION_SEEDS=10 tox -e py": "takes minutes; the tests that it names are in every run, with fewer steps",
     "openssl rand ": "needs openssl; what a token is has tests of its own, in tests/options/test_files.py",
     "journalctl ": "needs a journal; the fields that it names are those of the page's example",
     "ssh-keygen -t ed25519": "asks where to; tests/real/test_manhole.py makes such keys",

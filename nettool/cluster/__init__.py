@@ -12,5 +12,5 @@ node, whatever becomes of its links · `presence` whose bare name means whom · 
 `phases` the measurements · `snapshots` what others may look at.
 Two rooms of its own: `identity` who a node is and whom it trusts · `resolver` where other nodes are.
 With Twisted: `protocol` a connection · `dialling` how a node is reached · `service` the whole, to be started ·
-`secured` the same over TLS, between nodes that trust each other.
+`secured` the same over TLS, between nodes that trust each other · `judges` who is trusted where no key decides.
 """

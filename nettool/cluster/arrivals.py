@@ -8,7 +8,6 @@ Never: a frame routed twice, or out of order; a line in the name of anybody who 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
@@ -25,7 +24,7 @@ from nettool.outbox.batch import Kind as BatchKind
 from nettool.settings import KIB
 from nettool.wire.blocks import prefixed
 from nettool.wire.lines import cut
-from nettool.wire.names import is_topic
+from nettool.wire.names import is_far_name, is_far_topic
 from nettool.wire.replies import direct_prefix, topic_prefix
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ SENDERS = 4096
 
 HARD = 4
 """Windows that may wait for one receiver here.  An honest node keeps to one, and to what was being read."""
-
-FAR_NAME = re.compile(rb"[^\x00-\x20\x7f,:@#/]{1,64}")
-"""What a name on another node must be, at least: tables of characters differ between Pythons."""
 
 
 class Arrivals:
@@ -91,10 +87,10 @@ class Arrivals:
     def took(self, payload: bytes, now: float) -> None:
         """A frame with a number: route it, unless it was routed before."""
         kind = payload[0]
-        if kind == Kind.LAGGED:
+        if kind == Kind.LAGGED or kind == Kind.RETURNS_LOST:
             number, counts = frames.parse_counts(payload)
             if self._is_next(number):
-                self._lagged(counts, now)
+                (self._lagged if kind == Kind.LAGGED else self._returns_lost)(counts, now)
         else:
             frame = frames.parse_lines(payload)
             if self._is_next(frame.number):
@@ -136,7 +132,7 @@ class Arrivals:
         return self._waiting(peer) + size > most
 
     def _topic(self, frame: Lines, now: float) -> int:
-        if not is_topic(frame.target):
+        if not is_far_topic(frame.target):
             raise BadFrame("texts to a topic that cannot be one")
         sender = self._sender(frame)
         data, lines = prefixed(frame.data, topic_prefix(sender.name) + frame.target + b": ")
@@ -159,7 +155,7 @@ class Arrivals:
         return len(lines)
 
     def _returned(self, frame: Lines, now: float) -> int:
-        if FAR_NAME.fullmatch(frame.sender) is None or frame.reason is None:
+        if not is_far_name(frame.sender) or frame.reason is None:
             raise BadFrame("lines come back from what cannot be a name")
         address = frame.sender + b"@" + self._neighbour.name if frame.qualified else frame.sender
         peer = self._neighbour.linked.peer_of(frame.login)
@@ -168,15 +164,35 @@ class Arrivals:
     def _lagged(self, counts: dict[bytes, int], now: float) -> None:
         for topic, count in counts.items():
             heard = self._broker.directory.near.get(topic)
+            # A notice of so many lines: it keeps its place among topic lines, is bounded as they are, and if it is lost
+            # itself its lines are told with those lost here.  Answers would make the hearer wait, and have no bound.
             line = b"error %b: %b %d\n" % (ErrorCode.LAGGED.value, topic, count)
+            word = Batch(BatchKind.NOTICE, None, topic, line, 0, now, {topic: count})
             for hearer in () if heard is None else heard.hearers:
-                hearer.outbox.put(Batch(BatchKind.ANSWER, hearer, b"", line, 0, now))
+                hearer.outbox.put(word)
+
+    def _returns_lost(self, counts: dict[bytes, int], now: float) -> None:
+        for login, lines in counts.items():
+            if len(login) != frames.LOGIN:
+                raise BadFrame("lines that could not be given back to what is no login")
+            peer = self._neighbour.linked.peer_of(int.from_bytes(login, "big"))
+            if peer is None:
+                continue
+            outbox = peer.outbox
+            if outbox.backlog is not None:
+                # In one line with others: however much that node says, it is bounded.
+                outbox.backlog.tell_lost(lines, now)
+                if outbox.backlog.full and outbox.pump is not None:
+                    outbox.pump.watch()
+            else:
+                line = b"error %b: %d\n" % (ErrorCode.RETURNS_LOST.value, lines)
+                outbox.put(Batch(BatchKind.ANSWER, peer, b"", line, 0, now))
 
     def _sender(self, frame: Lines) -> FarSender:
         key = (frame.login, frame.sender)
         sender = self._senders.get(key)
         if sender is None:
-            if FAR_NAME.fullmatch(frame.sender) is None:
+            if frame.sender and not is_far_name(frame.sender):
                 raise BadFrame("lines of somebody whose name cannot be one")
             sender = self._senders[key] = FarSender(frame.sender, frame.login, self._neighbour)
             if len(self._senders) > SENDERS:

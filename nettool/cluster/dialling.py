@@ -223,7 +223,11 @@ class _Way:
         factory.connections = self.connections
         connecting = endpoint.connect(factory)
         connecting.addTimeout(DIAL_TIME, self._clock)
-        await connecting
+        try:
+            await connecting
+        except Exception:
+            over.addErrback(lambda failure: None)  # nobody waits for a connection that is made all the same
+            raise
         await over
 
 

@@ -194,7 +194,7 @@ def far_sender(sender: object) -> FarSender | None:
 
 @implementer(IMember)
 class FarSender:
-    """A sender on another node, as those see him who are here: `name@node`.
+    """A sender on another node, as those see him who are here: `name@node`; `@node` for that node itself.
 
     He cannot be made to wait here: his node makes him wait, for what it is told.
     """

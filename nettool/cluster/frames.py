@@ -64,9 +64,11 @@ class Kind(IntEnum):
     """Texts that come back."""
     LAGGED = 14
     """Lines of topics that the sending node had to drop here, since the link was too slow."""
+    RETURNS_LOST = 16
+    """Lines that could not be given back, since the link was too slow, by the login of who wrote them."""
 
 
-NUMBERED = frozenset((Kind.DIRECT, Kind.TOPIC, Kind.SEVERAL, Kind.RETURNED, Kind.LAGGED))
+NUMBERED = frozenset((Kind.DIRECT, Kind.TOPIC, Kind.SEVERAL, Kind.RETURNED, Kind.LAGGED, Kind.RETURNS_LOST))
 
 
 class BadFrame(ValueError):
@@ -95,7 +97,7 @@ class Lines:
     login: int
     """Tells the sender from others who have the same name at other times; of RETURNED it is who gets the lines."""
     sender: bytes
-    """His name on his node; of RETURNED that of whom the lines had been for."""
+    """His name on his node, nothing for the node itself; of RETURNED that of whom the lines had been for."""
     target: bytes
     """A name, or a topic; nothing for several topics and for RETURNED."""
     qualified: bool
@@ -106,6 +108,9 @@ class Lines:
 
 INSTANCE = 16
 MOST = 2**63 - 1
+
+LOGIN = 8
+"""Bytes of a login's number, where it is a name."""
 
 _HEAD = Struct(">BQIBBH")
 _NUMBER = Struct(">BQ")
@@ -165,7 +170,7 @@ def parse_lines(payload: bytes) -> Lines:
         raise BadFrame("a frame is shorter than its fields") from None
     start = _HEAD.size + sender_size
     end = start + target_size
-    if end > len(payload) or not 1 <= sender_size <= MAX_NAME:
+    if end > len(payload) or sender_size > MAX_NAME:
         raise BadFrame("a frame's fields are longer than it is")
     number_of_reason = flags >> _REASON_SHIFT
     reason = None
@@ -194,7 +199,7 @@ def parse_number(payload: bytes) -> int:
 
 
 def render_counts(kind: Kind, counts: Mapping[bytes, int], number: int = 0) -> bytes:
-    """The payload of WAITING and LAGGED: names or topics, each with a count."""
+    """The payload of WAITING, LAGGED and RETURNS_LOST: names, topics or logins, each with a count."""
     parts = [_NUMBER.pack(kind, number)]
     for word, count in counts.items():
         parts += (_COUNT.pack(min(count, 2**32 - 1)), _COUNT.pack(len(word)), word)

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from nettool.cluster import frames
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
 from nettool.cluster.identity import Refused
+from nettool.cluster.judges import escaped
 from nettool.cluster.outlet import Outlet
 from nettool.cluster.shell import ILinkShell
 from nettool.errors import LinkEnd
@@ -91,7 +92,8 @@ class Link:
         """Called when it is the link, and when it has ended."""
         self._linked = linked
         self._shell = shell
-        self._greeting = b""
+        self._begun = b""
+        """The beginning of a frame that came before this was the link: those are short."""
         self._frames = Frames(frames.FRAME_BYTES)
         self._by = now + HELLO_TIME
         """When what this phase waits for must be there."""
@@ -114,15 +116,17 @@ class Link:
         """Bytes came in."""
         self._heard_at = now
         try:
-            if self.phase is Phase.GREETING:
-                data = self._greet(data, now)
-            if data:
-                for payload in [] if self.over else self._frames.feed(data):
-                    if self.over:
-                        return
-                    self._frame(payload, now)
-                if self._frames.error is not None:
-                    raise BadFrame(str(self._frames.error))
+            while data and self.phase in _BEFORE:
+                data = self._take_short(data, now)
+            if not data or self.phase is Phase.ENDED:
+                return
+            data, self._begun = self._begun + data, b""
+            for payload in self._frames.feed(data):
+                if self.over:
+                    return
+                self._frame(payload, now)
+            if self._frames.error is not None:
+                raise BadFrame(str(self._frames.error))
         except BadFrame as fault:
             self.end(LinkEnd.BAD_FRAME, str(fault), now)
         except Refusal as refusal:
@@ -130,23 +134,24 @@ class Link:
         except Refused as refused:
             self.end(LinkEnd.NOT_TRUSTED, refused.here, now, there=f"{refused.reason.value.decode()}: {refused.there}")
 
-    def _greet(self, data: bytes, now: float) -> bytes:
-        """Take the hello, which is short, when it is whole; what follows it."""
-        data = self._greeting + data
+    def _take_short(self, data: bytes, now: float) -> bytes:
+        """Take one frame, once it is whole; what follows it.  Before the link is taken none is longer than a hello."""
+        data = self._begun + data
         size = int.from_bytes(data[:HEADER], "big")
         if len(data) >= HEADER and not 1 <= size <= frames.HELLO_BYTES:
-            raise BadFrame(f"the hello has {size} bytes, at most {frames.HELLO_BYTES} are allowed")
+            what = "the hello" if self.phase is Phase.GREETING else "what comes before the link is taken"
+            raise BadFrame(f"{what} has {size} bytes, at most {frames.HELLO_BYTES} are allowed")
         if len(data) < HEADER + size or len(data) < HEADER:
-            self._greeting = data
+            self._begun = data
             return b""
-        self._greeting = b""
+        self._begun = b""
         payload = data[HEADER : HEADER + size]
-        if payload[0] == Kind.REFUSED:
-            self._refused(payload, now)
-        elif payload[0] != Kind.HELLO:
-            raise BadFrame("the first frame is no hello")
-        else:
+        if self.phase is Phase.GREETING and payload[0] != Kind.REFUSED:
+            if payload[0] != Kind.HELLO:
+                raise BadFrame("the first frame is no hello")
             self._hello(frames.parse_hello(payload), now)
+        else:
+            self._frame(payload, now)
         return data[HEADER + size :]
 
     def _hello(self, hello: Hello, now: float) -> None:
@@ -160,14 +165,14 @@ class Link:
         if self.meant is not None and hello.name != self.meant:
             raise Refusal(
                 LinkEnd.WRONG_NAME,
-                f"{_text(hello.name)} answered where {_text(self.meant)} was meant: check the address",
+                f"{escaped(hello.name)} answered where {escaped(self.meant)} was meant: check the address",
             )
         if hello.name == linked.name:
-            raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are called {_text(hello.name)}: give one another --node-name")
+            raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are {escaped(hello.name)}: give one another --node-name")
         linked.judge(hello.name, self._shell.proof, self.meant or b"")
         neighbour = linked.neighbours.get(hello.name)
         if neighbour is None:
-            raise Refusal(LinkEnd.UNKNOWN_NODE, f"{_text(hello.name)} is not configured here: add it to the nodes")
+            raise Refusal(LinkEnd.UNKNOWN_NODE, f"{escaped(hello.name)} is not configured here: add it to the nodes")
         self.hello, self.neighbour = hello, neighbour
         if self.meant is None:
             self._say_hello(hello.name)
@@ -326,7 +331,7 @@ class Link:
         if tell:
             self.outlet.say(frames.render_refusal(reason.value, there or detail))
         self._over(reason, detail, now)
-        if reason is LinkEnd.SILENT:
+        if reason in _AT_ONCE:
             self._shell.abort()
         else:
             self._shell.close()
@@ -369,13 +374,17 @@ class Link:
     @property
     def who(self) -> str:
         """The other node, as far as it is known, for a log: escaped, since it came from outside."""
-        return _text(self.name or self.meant or b"") or "a node"
+        return escaped(self.name or self.meant or b"") or "a node"
 
     @property
     def where(self) -> str:
         """The other end's address."""
         return self._shell.where
 
+
+_BEFORE = frozenset((Phase.GREETING, Phase.DECIDING))
+
+_AT_ONCE = frozenset((LinkEnd.SILENT, LinkEnd.CROWDED_OUT))
 
 _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PING: Link._ping,
@@ -388,7 +397,3 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
 
 _AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
 """What another node may say at the end that is nobody's refusal."""
-
-
-def _text(name: bytes) -> str:
-    return ascii(name.decode("utf-8", "replace"))[1:-1]

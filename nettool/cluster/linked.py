@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -18,11 +17,11 @@ from zope.interface import implementer
 from nettool.broker.broker import Broker
 from nettool.broker.cluster import ICluster
 from nettool.broker.directory import IMember
-from nettool.cluster.arrivals import FAR_NAME
 from nettool.cluster.ends import ADVICE, EXPECTED, LastEnd
 from nettool.cluster.far import far_sender
 from nettool.cluster.frames import Hello, render_change
 from nettool.cluster.frames import Kind as Word
+from nettool.cluster.judges import Judge, trust_nobody
 from nettool.cluster.link import Link
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.phases import Phases
@@ -32,13 +31,10 @@ from nettool.errors import DropReason, LinkEnd, ReturnReason
 from nettool.interfaces import ISender
 from nettool.outbox.batch import Batch, Kind
 from nettool.settings import Live
+from nettool.wire.names import is_far_name
 
-Judge = Callable[[bytes, Any, bytes], object]
-"""Takes a node's name, its proof and the name that was meant, if one was; raises `Refused` unless it is trusted."""
-
-
-def trust_everybody(name: bytes, proof: Any, meant: bytes) -> None:
-    """For plain links, in tests: whoever can connect is who he says."""
+STRANGERS = 100
+"""Connections that others have made and that have not said who they are: each may take 5 s and 4 KiB, and TLS."""
 
 
 @implementer(ICluster)
@@ -57,7 +53,7 @@ class Linked:
         seconds: Callable[[], float],
         alarm: IAlarm,
         instance: bytes,
-        judge: Judge = trust_everybody,
+        judge: Judge = trust_nobody,
     ) -> None:
         self.broker = broker
         self.live = live
@@ -104,6 +100,11 @@ class Linked:
 
     def connected(self, shell: ILinkShell, meant: bytes | None = None) -> Link:
         """A connection was made: to a node that was meant, or by somebody who has to say who he is."""
+        strangers = [link for link in self.connections if link.meant is None and link.neighbour is None]
+        if meant is None and len(strangers) >= STRANGERS:
+            # The oldest: a node takes milliseconds to say who it is, and who is slow on purpose keeps out nobody.
+            why = f"{STRANGERS} others have connected since, and not said who they are"
+            strangers[0].end(LinkEnd.CROWDED_OUT, why, self.seconds(), tell=False)
         return Link(self, shell, self.seconds(), meant)
 
     def hello_to(self, name: bytes) -> Hello:
@@ -203,7 +204,7 @@ class Linked:
         """See `ICluster`."""
         name, _, node = address.partition(b"@")
         neighbour = self.neighbours.get(node)
-        if neighbour is None or FAR_NAME.fullmatch(name) is None:
+        if neighbour is None or not is_far_name(name):
             return None
         return neighbour.far(name)
 

@@ -15,17 +15,18 @@ from zope.interface import implementer
 from nettool.broker.broker import Broker
 from nettool.broker.directory import IMember
 from nettool.cluster import frames
-from nettool.cluster.arrivals import FAR_NAME, Arrivals
+from nettool.cluster.arrivals import Arrivals
 from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
 from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
+from nettool.cluster.judges import escaped
 from nettool.cluster.link import Link
 from nettool.cluster.queue import LinkQueue
 from nettool.errors import DropReason, LinkEnd, ReturnReason
 from nettool.interfaces import IGate
 from nettool.outbox.batch import Batch
 from nettool.settings import Live
-from nettool.wire.names import is_topic
+from nettool.wire.names import is_far_name, is_far_topic
 
 if TYPE_CHECKING:
     from nettool.cluster.linked import Linked
@@ -79,7 +80,7 @@ class Neighbour:
     @property
     def text(self) -> str:
         """Its name, for a log: escaped, since it may come from outside."""
-        return ascii(self.name.decode("utf-8", "replace"))[1:-1]
+        return escaped(self.name)
 
     # As a member: it hears, and sends nothing itself
 
@@ -229,7 +230,7 @@ class Neighbour:
     def peers_changed(self, flags: int, changes: list[tuple[bytes, bool]], now: float) -> None:
         """Its peers: all of them, or those that came or went."""
         for name, _ in changes:
-            if FAR_NAME.fullmatch(name) is None:
+            if not is_far_name(name):
                 raise BadFrame("a peer with a name that cannot be one")
         full = self._collect(Kind.PEERS, flags, changes, MOST_PEERS)
         if full is not None:
@@ -247,7 +248,7 @@ class Neighbour:
     def topics_changed(self, flags: int, changes: list[tuple[bytes, bool]]) -> None:
         """Topics that somebody hears there: all of them, or those that changed."""
         for topic, _ in changes:
-            if not is_topic(topic):
+            if not is_far_topic(topic):
                 raise BadFrame("a topic that cannot be one")
         assert self.topics is not None
         full = self._collect(Kind.TOPICS, flags, changes, MOST_TOPICS)

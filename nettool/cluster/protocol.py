@@ -202,7 +202,7 @@ class LinkFactory(Factory):
         turn: Turn,
         meant: bytes | None = None,
         made: Callable[[Link], object] = lambda link: None,
-        explain: Callable[[Failure], str] = lambda reason: reason.getErrorMessage(),
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
     ) -> None:
         """`made` is told of each link at its beginning; `explain` says why a connection was lost."""
         self.linked = linked

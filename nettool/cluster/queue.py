@@ -20,13 +20,13 @@ from typing import Any
 
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
+from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.lane import Lane
-from nettool.outbox.losses import LossReport, LostReturns
+from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, Live
 
 
@@ -103,7 +103,10 @@ class LinkQueue:
 
     def _put_back(self, batch: Batch, *, started: bool = False) -> bool:
         if self.backlog is None:
-            self.backlog = Backlog(self._owner, self.bounds, self._dropping)
+            self.backlog = LinkBacklog(self._owner, self.bounds, self._dropping)
+            ready, self.ready, self._ready_bytes = self.ready, [], 0
+            for earlier in ready:  # the bound has become smaller since they came
+                self._put_back(earlier, started=True)
         backlog = self.backlog
         if not started:
             self._started(batch)
@@ -155,9 +158,7 @@ class LinkQueue:
             for batch in batches:
                 if len(batch.data) > CHUNK:
                     self.backlog.part_went(len(batch.data), True)
-            if not self.backlog:
-                self.backlog.made_room(self._seconds())
-                self.backlog = None
+            self._look_whether_empty()
             return batches
         ready, self.ready, self._ready_bytes = self.ready, [], 0
         return ready
@@ -166,8 +167,6 @@ class LinkQueue:
         """Make the frame of a batch, and remember it."""
         name = name_of(batch)
         mode = mode_of(batch)
-        if isinstance(batch, LostReturns):
-            return  # counted; who wrote them cannot be told any more
         size = 0 if isinstance(batch, LossReport) else len(batch.data)
         if batch.kind is Kind.RETURNED and not self.returns_to(batch.sender):
             self._end_wait(batch)
@@ -227,10 +226,7 @@ class LinkQueue:
         self.bounds.away = True
         self._unsent = len(self.sent) or None
         if self.backlog is not None:
-            now = self._seconds()
-            self.backlog.direct.end_episode(now)
-            self.backlog.topic.end_episode(now)
-            self.backlog.own_gate.open(now)
+            self.backlog.let_go(self._seconds())
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""

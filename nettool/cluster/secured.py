@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from nettool.cluster.dialling import DIAL_TIME
 from nettool.cluster.identity import Identity, LinkTls, Trust, peer_key, tls_fault
-from nettool.cluster.linked import Judge
+from nettool.cluster.judges import Judge
 from nettool.cluster.resolver import Address, INodeResolver
 from nettool.cluster.service import LinkService
 
@@ -56,6 +56,7 @@ class Secured:
         self._tls = LinkTls(identity)
         self.factory: IProtocolFactory = TLSMemoryBIOFactory(self._tls, False, links.factory, reactor)
         """For listeners on which other nodes connect."""
+        links.trusts = lambda name: name in self._trust.nodes.keys
         self._unsubscribe: Callable[[], None] = resolver.subscribe(lambda changed: self.refresh())
         self.refresh()
 
@@ -88,4 +89,4 @@ class Secured:
 
     def _endpoint(self, address: Address) -> IStreamClientEndpoint:
         plain = HostnameEndpoint(self._reactor, address.host, address.port, DIAL_TIME)
-        return wrapClientTLS(self._tls, plain)
+        return wrapClientTLS(self._tls, plain, self._reactor)

@@ -15,8 +15,9 @@ from nettool.cluster.frames import Lines
 from nettool.cluster.phases import Mode, PhaseName, Phases
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns
+from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
-from nettool.outbox.losses import LossReport
+from nettool.outbox.losses import LossReport, LostReturns
 from nettool.settings import MIB, DeliverySettings, Live, TopicOverflow
 from nettool.wire.replies import direct_prefix, topic_prefix
 
@@ -25,6 +26,9 @@ FACTOR = 8
 
 UNCONFIRMED = 4
 """Of its bound, the part that may be sent and not confirmed: a fourth."""
+
+TOLD = 1000
+"""Senders that are told how many of their lines could not be given back, on one link, before it takes data again."""
 
 UNBOUNDED = 32 * MIB
 """What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
@@ -81,6 +85,11 @@ class Sent:
 def frame_of(batch: Batch, number: int, login: int) -> bytes:
     """The payload of a batch's frame; `login` is its sender's, here or there."""
     sender = batch.sender
+    if isinstance(batch, LostReturns):
+        # `sender` is the neighbour: who is lost with an older instance of it is told nothing.
+        instance, counts = getattr(sender, "instance", b""), batch.counts or {}
+        own = {whose[frames.INSTANCE :]: n for whose, n in counts.items() if whose[: frames.INSTANCE] == instance}
+        return frames.render_counts(FrameKind.RETURNS_LOST, own, number)
     if isinstance(batch, LossReport):
         return frames.render_counts(FrameKind.LAGGED, batch.counts or {}, number)
     assert sender is not None, "lines are somebody's"
@@ -90,14 +99,19 @@ def frame_of(batch: Batch, number: int, login: int) -> bytes:
         lines = Lines(FrameKind.RETURNED, number, login, short, b"", bool(there), batch.reason, data)
     elif batch.kind is Kind.DIRECT:
         data = _without(batch.data, direct_prefix(sender.name))
-        lines = Lines(FrameKind.DIRECT, number, login, sender.name, short, bool(there), None, data)
+        lines = Lines(FrameKind.DIRECT, number, login, _short(sender.name), short, bool(there), None, data)
     elif batch.address:
         data = _without(batch.data, topic_prefix(sender.name) + batch.address + b": ")
-        lines = Lines(FrameKind.TOPIC, number, login, sender.name, batch.address, False, None, data)
+        lines = Lines(FrameKind.TOPIC, number, login, _short(sender.name), batch.address, False, None, data)
     else:
         data = _without(batch.data, topic_prefix(sender.name))
-        lines = Lines(FrameKind.SEVERAL, number, login, sender.name, b"", False, None, data)
+        lines = Lines(FrameKind.SEVERAL, number, login, _short(sender.name), b"", False, None, data)
     return frames.render_lines(lines)
+
+
+def _short(name: bytes) -> bytes:
+    """A sender's name as it crosses: empty for the node itself, which is `@node1` wherever it is heard."""
+    return b"" if name[:1] == b"@" else name
 
 
 def mode_of(batch: Batch) -> Mode:
@@ -114,6 +128,19 @@ def name_of(batch: Batch) -> bytes:
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
     """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
     return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))
+
+
+class LinkBacklog(Backlog):
+    """What waits for a link, with the lines on their way back of many senders there."""
+
+    __slots__ = ()
+
+    def whose(self, batch: Batch) -> bytes:
+        """The sender, by his node's instance and his login; nobody, once there are too many to tell."""
+        counts = {} if self._lost_returns is None else self._lost_returns.counts or {}
+        sender = batch.sender
+        whose: bytes = getattr(sender, "instance", b"") + getattr(sender, "login", 0).to_bytes(frames.LOGIN, "big")
+        return whose if whose in counts or len(counts) < TOLD else b""
 
 
 class PhasedHome:

@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from nettool.broker.broker import Broker
 from nettool.cluster.dialling import Dialler
 from nettool.cluster.frames import INSTANCE
-from nettool.cluster.linked import Judge, Linked, trust_everybody
+from nettool.cluster.judges import Judge, trust_nobody
+from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
 from nettool.cluster.snapshots import (
@@ -59,12 +60,15 @@ class LinkService(Service):
         turn: Turn,
         clock: IReactorTime,
         *,
-        judge: Judge = trust_everybody,
-        explain: Callable[[Failure], str] = lambda reason: reason.getErrorMessage(),
+        judge: Judge = trust_nobody,
+        explain: Callable[[Failure], str] = Failure.getErrorMessage,
         chance: Random | None = None,
     ) -> None:
-        """From now on the broker's cluster is this.  `judge` decides whether another node is trusted, by its name
-        and its transport; without it everybody is, which is for plain connections in tests."""
+        """From now on the broker's cluster is this.
+
+        `judge` decides whether another node is trusted, by its name and its transport; without one nobody is.
+        `trust_nearby` is for tests with plain connections.  `explain` says why a connection was lost.
+        """
         self.setName("links")
         self._clock = clock
         self._turn = turn
@@ -78,6 +82,8 @@ class LinkService(Service):
         self.linked.watch_links = self._link_changed
         self.factory = LinkFactory(self.linked, clock, turn, explain=explain)
         """For listeners: connections that other nodes make."""
+        self.trusts: Callable[[bytes], bool] = lambda name: True
+        """Whether a node could be linked to, as far as that is known before it has shown its key."""
         self._diallers: dict[bytes, Dialler] = {}
         self._keys: dict[bytes, object] = {}
         broker.join_cluster(self.linked)
@@ -117,6 +123,22 @@ class LinkService(Service):
     def names(self) -> frozenset[bytes]:
         """The nodes that there are."""
         return frozenset(self._diallers)
+
+    def node_at(self, where: str) -> bytes:
+        """The node of this name, or at this address (`HOST:PORT`, as it is configured); `LookupError` if there is none,
+        or if none of that name is trusted."""
+        names = [name for name, key in self._keys.items() if name == where.encode() or where in _written(key)]
+        if where.encode() == self.linked.name:
+            names = [self.linked.name]
+        if len(names) > 1:
+            several = ", ".join(sorted(name.decode() for name in names))
+            raise LookupError(f"{where} is an address of several nodes: {several}")
+        if not names:
+            known = ", ".join(sorted(name.decode() for name in self.names)) or "none"
+            raise LookupError(f"there is no node {where}; known by name or address: {known}")
+        if names[0] != self.linked.name and not self.trusts(names[0]):
+            raise LookupError(f"{names[0].decode()} is not trusted: add its line to trusted-nodes")
+        return names[0]
 
     def replace(self, nodes: Mapping[bytes, Addresses]) -> None:
         """These are the nodes from now on; links to those that stay are not touched."""
@@ -216,3 +238,8 @@ class LinkService(Service):
     def ends(self) -> dict[LinkEnd, int]:
         """Why connections to other nodes have ended, or could not be made."""
         return dict(self.linked.ends)
+
+
+def _written(addresses: object) -> tuple[str, ...]:
+    """Addresses as they are written, where they are not endpoints."""
+    return tuple(map(str, addresses)) if isinstance(addresses, tuple) else ()

@@ -11,6 +11,6 @@ its peer without a socket.  Never: a signal handler, a thread, the process's end
 from nettool.embed.cable import Cut
 from nettool.embed.cluster import Cluster
 from nettool.embed.inside import InsideAddress, InsideEndpoint
-from nettool.embed.node import Node
+from nettool.embed.node import Node, NotSent
 
-__all__ = ["Cluster", "Cut", "InsideAddress", "InsideEndpoint", "Node"]
+__all__ = ["Cluster", "Cut", "InsideAddress", "InsideEndpoint", "Node", "NotSent"]

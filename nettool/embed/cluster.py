@@ -11,15 +11,23 @@ from collections.abc import Iterable
 from itertools import combinations
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from twisted.internet.task import Clock
 
+from nettool.cluster.judges import trust_nobody
 from nettool.embed.cable import Cable, CableEndpoint, Cut
+from nettool.embed.inside import InsideAddress
 from nettool.embed.node import Node
 
 STEP = 0.01
 """Seconds by which the clock is moved at a time."""
+
+
+def trust_inside(name: bytes, transport: Any, meant: bytes) -> None:
+    """The judge of a cluster in memory: whoever has a cable is who he says, since nobody else could have laid it."""
+    if not isinstance(transport.getPeer(), InsideAddress):
+        trust_nobody(name, transport, meant)
 
 
 class Cluster:
@@ -73,7 +81,7 @@ class Cluster:
         """Start a node: a new instance, which knows nothing of what was before."""
         self._starts += 1
         node = Node(self.clock, listen=(), **{**self._options, "node_name": name})
-        links = node.link(chance=Random(f"{self._seed} {self._starts}"))
+        links = node.link(judge=trust_inside, chance=Random(f"{self._seed} {self._starts}"))
         for other in self.names:
             if other != name:
                 links.know(other.encode(), [self.endpoint(name, other)])

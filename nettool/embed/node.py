@@ -21,6 +21,7 @@ from nettool._reactor import process_reactor
 from nettool.broker.ledger import LedgerSnapshot
 from nettool.embed.inside import InsideEndpoint
 from nettool.errors import Mistake, SettingError
+from nettool.ops.levers import LeverError, Levers
 from nettool.options import TABLE, from_keywords, settle
 from nettool.service import NodeService
 from nettool.settings import Settings
@@ -35,6 +36,10 @@ _OPTIONS = [
     for option in TABLE
     if option.group in ("node", "peers", "delivery", "links") and not option.several and option.name != "trusted-nodes"
 ]
+
+
+class NotSent(Exception):
+    """Text was not sent, or was given back at once; the message says why, and is escaped."""
 
 
 class Node(NodeService):
@@ -66,6 +71,7 @@ class Node(NodeService):
         )
         self._was_used = False
         self._at_shutdown: Any = None
+        self._levers: Levers | None = None
 
     # As a service
 
@@ -156,6 +162,29 @@ class Node(NodeService):
     def endpoint(self) -> IStreamClientEndpoint:
         """The same as an endpoint, for what brings a factory of its own."""
         return self._inside
+
+    def address(self, name: str, node: str) -> str:
+        """`name@node`: how a peer writes to somebody on another node, which is known by its name or by an address of
+        it (`HOST:PORT`, as it is configured).  `LookupError` if there is no such node, or it is not trusted."""
+        if node == self.live.node.name.decode():
+            return f"{name}@{node}"
+        if self.links is None:
+            raise LookupError(f"there is no node {node}: this one is alone")
+        return f"{name}@{self.links.node_at(node).decode()}"
+
+    def send(self, to: str, text: str | bytes, *, node: str = "") -> None:
+        """Send text, a line or several, to a topic, a name, or a name on another node (`node` is as `address` has it).
+
+        It comes from `@` and this node's name, which no peer can be called, and is bounded as a peer's lines are:
+        `NotSent` if nobody has the name, or the receiver has been full for too long.  What is given back later is
+        counted, and told nobody; a peer (`connect`) is told.
+        """
+        if self._levers is None:
+            self._levers = Levers(self, drain=self.stopService)
+        try:
+            self._levers.say(self.address(to, node) if node else to, text)
+        except LeverError as error:
+            raise NotSent(str(error)) from None
 
     @property
     def where(self) -> list[str]:

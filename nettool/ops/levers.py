@@ -110,7 +110,9 @@ class Levers:
     def _lines(self, address: str, text: str | bytes) -> list[bytes]:
         where, data = _encoded(address), text if isinstance(text, bytes) else _encoded(text)
         name, at, node = where.partition(b"@")
-        if not is_topic(where) and (name_fault(name) or (at and node != self._node.live.node.name)):
+        links = self._node.links
+        there = node in (self._node.live.node.name, *(() if links is None else links.names))
+        if not is_topic(where) and (name_fault(name) or (at and not there)):
             raise LeverError(f"no such address: {printable(address)}; it is a topic, as #news, or a name")
         lines = [where + b": " + line + b"\n" for line in data.split(b"\n")]
         longest = self._node.live.peers.max_line

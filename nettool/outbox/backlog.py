@@ -117,17 +117,22 @@ class Backlog:
         if kept:
             data = batch.data[:end]
             self._put_direct(Batch(batch.kind, batch.sender, batch.address, data, kept, batch.at, None, batch.reason))
-        self._lose_returns(batch.lines - kept, len(batch.data) - end, batch.at)
+        self._home.ledger.drop(batch.lines - kept, DropReason.RETURN_OVERFLOW, len(batch.data) - end)
+        self.tell_lost(batch.lines - kept, batch.at, self.whose(batch))
 
-    def _lose_returns(self, lines: int, size: int, now: float) -> None:
-        self._home.ledger.drop(lines, DropReason.RETURN_OVERFLOW, size)
+    def whose(self, batch: Batch) -> bytes:
+        """By what lost returns are counted: nothing, since all are the owner's."""
+        return b""
+
+    def tell_lost(self, lines: int, now: float, whose: bytes = b"") -> None:
+        """Tell of so many lines that could not be given back, with those that are not told yet."""
         if self._lost_returns is None:
             self._lost_returns = LostReturns(self._owner, self._directs_put, now)
             self._directs.append(self._lost_returns)
             self._directs_put += 1
             self.direct.keep(self._lost_returns)
             self._make_wait(self.direct, self._lost_returns)
-        self._lost_returns.count({b"": lines})
+        self._lost_returns.count({whose: lines})
 
     def _put_direct(self, batch: Batch) -> None:
         lane, merged = self.direct, None
@@ -321,6 +326,10 @@ class Backlog:
         for queue in (self._directs, self._topics, self._after, self._marks):
             queue.clear()
         self._part = None
+        self.let_go(now)
+
+    def let_go(self, now: float) -> None:
+        """Every sender that waits goes on, whatever is in it."""
         self.direct.end_episode(now)
         self.topic.end_episode(now)
         self.own_gate.open(now)

@@ -69,9 +69,15 @@ class Other(Protocol):
         self.gone = False
         self._frames = Frames(2**31)
         self._number = 0
+        self.last_number = 0
+        """Of the last frame with lines that came."""
 
     def dataReceived(self, data: bytes) -> None:
-        self.payloads += self._frames.feed(data)
+        payloads = self._frames.feed(data)
+        self.payloads += payloads
+        numbered = [payload for payload in payloads if payload[0] in frames.NUMBERED]
+        if numbered:
+            self.last_number = int.from_bytes(numbered[-1][1:9], "big")
 
     def connectionLost(self, reason: Any = None) -> None:
         self.gone = True

@@ -19,6 +19,8 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Protocol
 
 from nettool.cluster.phases import Mode, PhaseName
@@ -37,6 +39,8 @@ OPTIONS: dict[str, str | int] = {
     "pending_timeout": "10s",
 }
 TOPICS = [b"#t%d" % number for number in range(6)]
+MOST_AT_ONCE = 128 * 1024
+"""Bytes that reads of all who write to one peer bring over his bound, at most."""
 TEXT = re.compile(rb"(\d+)\.(\d+) ")
 
 
@@ -46,9 +50,17 @@ def small_buffers() -> Iterator[None]:
     with ExitStack() as patched:
         for where in ("embed.pipe.KERNEL_SEND_BUFFER", "outbox.queue.CHUNK", "outbox.backlog.CHUNK"):
             patched.enter_context(patch(f"nettool.{where}", 4096))
+        patched.enter_context(patch("nettool.embed.pipe.READ", 16 * 1024))
         for where in ("cluster.queue.CHUNK", "cluster.outlet.CHUNK", "cluster.arrivals.CONFIRM_BYTES"):
             patched.enter_context(patch(f"nettool.{where}", 4096))
         yield
+
+
+class Wrong:
+    """An address at which there is nobody."""
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        return fail(ConnectionRefusedError())
 
 
 class Peer(Protocol):
@@ -108,7 +120,7 @@ class Simulation:
         self.peer_names = [b"p%d" % number for number in range(peers)]
         self.peers: dict[tuple[str, bytes], Peer] = {}
         self.all: list[Peer] = []
-        self.most_held = 0
+        self.most_held = self.most_for_one = 0
 
     def run(self, steps: int) -> None:
         """All of it."""
@@ -184,6 +196,14 @@ class Simulation:
             address = to.name + b"@" + to.home.encode()
             peer.say(*[address + b": " + peer.next_text(500) for _ in range(60)])
 
+    def flood(self) -> None:
+        """Very much at once for one on another node who does not read: only windows keep it away from there."""
+        peer, to = self.some_peer(), self.some_peer()
+        if peer is not None and to is not None and peer.home != to.home:
+            self.stop(to)
+            address = to.name + b"@" + to.home.encode()
+            peer.say(*[address + b": " + peer.next_text(900) for _ in range(500)])
+
     def join(self) -> None:
         peer = self.some_peer()
         if peer is not None:
@@ -209,8 +229,11 @@ class Simulation:
     def stop_reading(self) -> None:
         peer = self.some_peer()
         if peer is not None:
-            peer.reading = False
-            peer.transport.pauseProducing()  # type: ignore[union-attr]
+            self.stop(peer)
+
+    def stop(self, peer: Peer) -> None:
+        peer.reading = False
+        peer.transport.pauseProducing()  # type: ignore[union-attr]
 
     def read_on(self) -> None:
         slow = [peer for peer in self.peers.values() if not peer.reading and not peer.gone]
@@ -259,11 +282,15 @@ class Simulation:
                 self.cluster.start(name)
 
     def change_address(self) -> None:
-        """A node's address changes: it is redialled at once, or kept, if it is linked."""
+        """To one node another's address changes, for better or worse: it is redialled at once, or kept, if linked."""
         one, other = self.chance.sample(self.names, 2)
+        good, wrong = self.cluster.endpoint(one, other), Wrong()
+        self.know(one, other, self.chance.choice(([good], [wrong, good], [wrong], [])))
+
+    def know(self, one: str, other: str, addresses: list[Any]) -> None:
         node = self.cluster.nodes.get(one)
         if node is not None and node.links is not None:
-            node.links.know(other.encode(), [self.cluster.endpoint(one, other)])
+            node.links.know(other.encode(), addresses)
 
     def calm_down(self) -> None:
         """Everything is whole, everybody reads, and time passes."""
@@ -272,6 +299,10 @@ class Simulation:
         for name in self.names:
             if name not in self.cluster.nodes:
                 self.cluster.start(name)
+        for one in self.names:
+            for other in self.names:
+                if one != other:
+                    self.know(one, other, [self.cluster.endpoint(one, other)])
         for peer in self.peers.values():
             if not peer.gone and not peer.reading:
                 peer.transport.resumeProducing()  # type: ignore[union-attr]
@@ -309,6 +340,11 @@ class Simulation:
                 assert far.lane is not None
                 assert far.ahead == queue.sizes_by_name().get(far.short, 0), (far.name, far.ahead)
             self.most_held = max(self.most_held, queue.held_bytes)
+        for connection in node.peers.connections:
+            held = connection.session.outbox.held()
+            # Its own returns up to four times the bound, topic lines up to twice; and what reads bring over it.
+            assert held <= (4 + 2) * bound + MOST_AT_ONCE, (connection.who, held)
+            self.most_for_one = max(self.most_for_one, held)
         for name, peer in node.broker.directory.names.items():
             assert node.broker.directory.reach[name] is peer
 
@@ -358,6 +394,7 @@ class Simulation:
 ACTIONS: list[Callable[[Simulation], None]] = [
     *[Simulation.send] * 12,
     *[Simulation.burst] * 2,
+    Simulation.flood,
     *[Simulation.join] * 3,
     *[Simulation.leave] * 2,
     *[Simulation.log_in] * 3,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nettool.cluster import frames, neighbour
 from nettool.cluster.frames import Kind
-from nettool.cluster.linked import Linked
+from nettool.cluster.linked import STRANGERS, Linked
 from nettool.embed.cluster import Cluster
-from nettool.errors import LinkEnd
+from nettool.errors import LinkEnd, ReturnReason
 from tests.cluster.peers import Other, Talker, adds_up, link, log_in, reach
 
 
@@ -145,6 +145,45 @@ def test_nothing_is_routed_before_the_link_is_taken(cluster: Cluster) -> None:
     assert bob.heard() == [] and cluster["node1"].totals().accepted == 0
 
 
+@pytest.mark.parametrize("name", [b"node2", b"node0"], ids=["that decides", "that waits"])
+def test_nothing_long_is_kept_before_the_link_is_taken(cluster: Cluster, name: bytes) -> None:
+    linked(cluster).add(b"node0")
+    if name == b"node0":
+        # So that the second one is decided on only when the first has answered.
+        reach(cluster["node1"], Other(name)).hello()
+    other = reach(cluster["node1"], Other(name))
+    other.hello()
+    cluster.settle(0.1)
+    other.send_bytes((16 * 2**20).to_bytes(4, "big") + b"x" * 1000)
+    cluster.settle(0.1)
+    assert other.refused()[0] == "bad-frame" and other.gone
+
+
+def test_what_comes_in_one_read_with_the_taking_is_a_frame_of_any_length(cluster: Cluster) -> None:
+    bob = log_in(cluster, "node1", b"bob")
+    other = reach(cluster["node1"], Other())
+    other.hello()
+    cluster.settle(0.1)
+    other.send(bytes([Kind.TAKE]), other.lines(Kind.DIRECT, b"bob", b"x" * 30_000 + b"\n"))
+    cluster.settle(0.1)
+    assert bob.heard() == [b"from mallory@node2: " + b"x" * 30_000]
+
+
+def test_a_frame_that_has_begun_when_the_link_is_taken_goes_on(cluster: Cluster) -> None:
+    linked(cluster).add(b"node0")
+    reach(cluster["node1"], Other(b"node0")).hello()
+    cluster.settle(0.1)
+    second = reach(cluster["node1"], Other(b"node0"))
+    second.hello(took=(linked(cluster).instance, 0))
+    cluster.settle(0.1)
+    second.send_bytes(b"\0\0\0")
+    cluster.settle(2.5)
+    assert second.heard(Kind.TAKE)
+    second.send_bytes(b"\x09" + frames.render_number(Kind.PING, 5))
+    cluster.settle(0.1)
+    assert second.heard(Kind.PONG) == [frames.render_number(Kind.PONG, 5)]
+
+
 def test_only_the_node_that_decides_can_take_a_link(cluster: Cluster) -> None:
     linked(cluster).add(b"node0")
     other = reach(cluster["node1"], Other(b"node0"))
@@ -156,12 +195,17 @@ def test_only_the_node_that_decides_can_take_a_link(cluster: Cluster) -> None:
     assert other.refused()[0] == "bad-frame" and other.gone
 
 
+QUEUE_FULL = ReturnReason.QUEUE_FULL
+
 BAD = {
     "a number that leaves one out": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", number=7),
     "a line that does not end": lambda other: other.lines(Kind.DIRECT, b"bob", b"x"),
     "no line": lambda other: other.lines(Kind.DIRECT, b"bob", b""),
     "fields longer than the frame": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n")[:20],
-    "a sender without a name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b""),
+    "a sender who is a node by name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"@node9"),
+    "lines of nobody that come back": lambda other: other.lines(
+        Kind.RETURNED, b"", b"x\n", sender=b"", reason=QUEUE_FULL
+    ),
     "a sender with a line in its name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a\nb"),
     "a sender who names a node himself": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a@node9"),
     "a topic that cannot be one": lambda other: other.lines(Kind.TOPIC, b"#a b", b"x\n"),
@@ -177,6 +221,7 @@ BAD = {
     "a list of neither": lambda other: bytes([Kind.TOPICS, 0]) + b"#t",
     "a kind that there is not": lambda other: b"\x63",
     "nothing": lambda other: b"",
+    "lost lines of what is no login": lambda other: frames.render_counts(Kind.RETURNS_LOST, {b"alice": 1}, 2),
     "a second hello": lambda other: b"\0{}",
 }
 
@@ -231,6 +276,21 @@ def test_a_frame_that_comes_again_is_not_routed_again(cluster: Cluster) -> None:
     cluster.settle(0.1)
     assert bob.heard() == [b"from mallory@node2: once"]
     assert other.heard(Kind.CONFIRM)[-1] == frames.render_number(Kind.CONFIRM, 1)
+
+
+def test_a_crowd_that_says_nothing_is_bounded_and_keeps_no_node_out(cluster: Cluster) -> None:
+    crowd = []
+    for _ in range(3 * STRANGERS):
+        crowd.append(reach(cluster["node1"], Other()))
+        cluster.clock.advance(0)
+    assert len(linked(cluster).connections) == STRANGERS
+    assert [other.gone for other in crowd] == [True] * 2 * STRANGERS + [False] * STRANGERS
+    other = link(cluster, Other())
+    assert linked(cluster).neighbours[b"node2"].link is not None and not other.gone
+    for _ in range(2 * STRANGERS):
+        reach(cluster["node1"], Other())
+        cluster.clock.advance(0)
+    assert not other.gone, "who has said who he is makes room for nobody"
 
 
 # --- floods --------------------------------------------------------------------------------------
@@ -311,3 +371,24 @@ def test_senders_that_a_node_makes_up_are_forgotten_again(cluster: Cluster, monk
     [known] = linked(cluster).neighbours.values()
     assert len(known.arrivals._senders) == 50
     assert len(cluster["node1"].broker.arrivals._ways) <= 50
+
+
+def test_word_of_lost_lines_to_one_who_does_not_read_is_bounded_and_adds_up(cluster: Cluster) -> None:
+    """The node over there tells of losses without end: they become one word, in their place."""
+    bob = log_in(cluster, "node1", b"bob", b"/join #t")
+    other = link(cluster, Other())
+    bob.stop_reading()
+    [session] = [connection.session for connection in cluster["node1"].peers.connections]
+    number = 0
+    for _ in range(60):
+        words = [frames.render_counts(Kind.LAGGED, {b"#t": 2}, number + n) for n in range(1, 1001)]
+        number += len(words)
+        other.send(*words)
+        cluster.pass_time(0.01)
+    assert session.outbox.snapshot(0.0).held_bytes < 2 * 256 * 1024
+    assert session.wants_input, "he waits for nothing that he asked for"
+    bob.read_on()
+    cluster.settle()
+    told = [int(line.rpartition(b" ")[2]) for line in bob.heard() if line.startswith(b"error lagged: #t ")]
+    assert sum(told) == 2 * number
+    adds_up(cluster)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.protocol import Factory
 from twisted.logger import globalLogPublisher
 
 from nettool.cluster import frames
@@ -21,6 +22,7 @@ from nettool.cluster.service import LinkService
 from nettool.cluster.snapshots import LinkState
 from nettool.embed.cable import Cut
 from nettool.embed.cluster import Cluster
+from nettool.embed.inside import InsideEndpoint
 from nettool.errors import DropReason, LinkEnd
 from tests.cluster.peers import Other, adds_up, link, log_in, reach
 
@@ -484,6 +486,70 @@ def test_only_links_that_are_lost_are_dialled(cluster: Cluster) -> None:
     cluster.settle(100.0)
     ends = Counter(linked(cluster, "node1").ends) + Counter(linked(cluster, "node2").ends)
     assert ends[LinkEnd.ALREADY_LINKED] <= 2 and ends[LinkEnd.LOST] <= 2
+
+
+def test_a_connection_that_is_made_after_its_node_was_forgotten_is_no_link(alone: Cluster) -> None:
+    """The dial was under way when the node was removed, and nobody could call it back."""
+    late: list[Any] = []
+
+    def made_later(factory: Any) -> Deferred[Any]:
+        late.append(factory)
+        return Deferred()
+
+    service(alone, "node1").know(b"node2", [Address(alone, made_later)])  # type: ignore[list-item]
+    service(alone, "node1").forget(b"node2")
+    other = Other()
+    way = InsideEndpoint(alone.clock, "node2", Factory.forProtocol(lambda: other), lambda: True)  # type: ignore[arg-type]
+    way.connect(late[0])
+    alone.settle(0.1)
+    other.hello()
+    alone.settle(0.1)
+    assert other.refused()[0] == "unknown-node" and other.gone
+    assert b"node2" not in linked(alone, "node1").neighbours
+
+
+def test_a_node_that_is_forgotten_and_known_again_while_it_is_dialled_is_linked_once(cluster: Cluster) -> None:
+    for _ in range(5):
+        service(cluster, "node1").forget(b"node2")
+        service(cluster, "node1").know(b"node2", [cluster.endpoint("node1", "node2")])
+        cluster.pass_time(0.0)
+    cluster.settle(40.0)
+    assert len(linked(cluster, "node1").connections) == 1 == len(linked(cluster, "node2").connections)
+
+
+def test_a_line_that_waits_goes_to_one_of_a_nodes_addresses(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    alice.say(b"bob@node2: once")
+    alone.settle(0.1)
+    others = [Other(), Other(), Other()]
+    ways = [
+        InsideEndpoint(alone.clock, "node2", Factory.forProtocol(lambda o=other: o), lambda: True) for other in others
+    ]
+    service(alone, "node1").know(b"node2", ways)
+    alone.settle(0.1)
+    assert [hasattr(other.transport, "write") for other in others] == [True, False, False]
+    others[0].hello()
+    others[0].send(bytes([Kind.TAKE]))
+    alone.settle(0.1)
+    assert len(others[0].heard(Kind.DIRECT)) == 1
+    assert [hasattr(other.transport, "write") for other in others] == [True, False, False]
+
+
+def test_a_failed_transfer_ends_that_link_at_both_ends_once_and_no_other() -> None:
+    with Cluster(["node1", "node2", "node3"], drain_timeout="1s") as three:
+        alice, bob = log_in(three, "node1", b"alice"), log_in(three, "node2", b"bob")
+        before = {node: Counter(linked(three, node).ends) for node in three.nodes}
+        kept = neighbour(three, "node1", b"node3").link
+        alice.say(*[b"bob: " + b"x" * 10_000] * 100)
+        bob.say(*[b"alice: " + b"x" * 10_000] * 100)
+        three.clock.advance(0)
+        three.cut("node1", "node2")
+        three.settle(0.02)
+        ended = {node: Counter(linked(three, node).ends) - before[node] for node in three.nodes}
+        for node in ("node1", "node2"):
+            ended[node].pop(LinkEnd.UNREACHABLE, 0)
+            assert ended[node] == {LinkEnd.LOST: 1}
+        assert not ended["node3"] and neighbour(three, "node1", b"node3").link is kept
 
 
 # --- the end -------------------------------------------------------------------------------------

@@ -121,6 +121,41 @@ def test_a_long_list_comes_in_several_frames_and_is_one(monkeypatch: pytest.Monk
         assert sum(frame.count(b"+") for frame in frames) == 100
 
 
+@pytest.mark.parametrize(
+    "name", [b"a\xc2\x85b", b"a\xe2\x80\xa8b", b"a\xc2\xa0b", b"\xff", b"a\xc2", b"\xed\xa0\x80", b"a" * 65, b"a/b"]
+)
+def test_a_name_that_no_table_allows_ends_the_link(name: bytes) -> None:
+    """Control characters and white space beyond ASCII, and what is no UTF-8, would reach terminals and logs."""
+    with Cluster(["node1"]) as cluster:
+        links = cluster["node1"].links
+        assert links is not None
+        links.know(b"node2")
+        for kind in (Kind.PEERS, Kind.DIRECT):
+            other = link(cluster, Other())
+            alice = log_in(cluster, "node1", b"alice")
+            other.send(
+                bytes((kind, 0)) + b"+" + name
+                if kind is Kind.PEERS
+                else other.lines(kind, b"alice", b"x\n", sender=name)
+            )
+            cluster.settle(0.1)
+            assert other.refused()[0] == "bad-frame" and other.gone and alice.heard() == []
+            alice.say(b"/quit")
+            cluster.settle(0.2)
+
+
+@pytest.mark.parametrize("topic", [b"#\xf3\xa0\x80\x81new", b"#\xf3\xa0\x80\x81/new"])
+def test_a_topic_that_tables_of_another_python_allow_keeps_the_link(topic: bytes) -> None:
+    with Cluster(["node1"]) as cluster:
+        links = cluster["node1"].links
+        assert links is not None
+        links.know(b"node2")
+        other = link(cluster, Other())
+        other.send(bytes((Kind.TOPICS, 0)) + b"+" + topic, other.lines(Kind.TOPIC, topic, b"x\n"))
+        cluster.settle(0.1)
+        assert not other.gone and links.linked.neighbours[b"node2"].topics == {topic}
+
+
 def test_a_name_that_tables_of_another_python_allow_is_let_in() -> None:
     with Cluster(["node1"]) as cluster:
         links = cluster["node1"].links

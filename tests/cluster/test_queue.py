@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = 100.0
-        live = Live(
+        self.live = live = Live(
             Settings(
                 peers=PeerSettings(max_line=128),
                 delivery=DeliverySettings(outbox_bytes=BOUND, direct_patience=5.0, topic_patience=0.1),
@@ -266,6 +267,22 @@ def test_so_much_is_sent_without_a_word_and_no_more(scene: Scene) -> None:
     scene.queue.confirm(1)
     scene.take(10_000)
     assert len(scene.queue.sent) >= sent
+
+
+def test_a_bound_that_becomes_smaller_keeps_the_order(scene: Scene) -> None:
+    scene.link(same=False)
+    alice = scene.senders[0]
+    scene.put(Kind.DIRECT, alice, 3, 900)
+    scene.take(10_000)
+    scene.put(Kind.DIRECT, alice, 1, 5)
+    settings = scene.live.settings
+    scene.live.replace(replace(settings, delivery=replace(settings.delivery, outbox_bytes=256)))
+    scene.put(Kind.DIRECT, alice, 1, 5)
+    while scene.queue.queued():
+        scene.take(10_000)
+        scene.arrive(len(scene.wire))
+        scene.queue.confirm(scene.taken)
+    assert [number for _, number in scene.arrived] == [1, 2, 3, 4, 5]
 
 
 def test_what_comes_after_the_end_goes_back_at_once(scene: Scene) -> None:

@@ -52,8 +52,12 @@ class Place:
         self.trust.nodes = TrustedNodes.of([other.identity.public for other in others])
         self.secured.trust_changed(self.trust.nodes.ended_since(before))
 
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.port.getHost().port)
+
     def knows(self, *others: Place) -> None:
-        self.resolver.become({o.identity.name: (Address("127.0.0.1", o.port.getHost().port),) for o in others})
+        self.resolver.become({other.identity.name: (other.address,) for other in others})
 
     def is_linked(self, other: Place) -> bool:
         known = self.links.linked.neighbours.get(other.identity.name)
@@ -146,6 +150,10 @@ async def test_trust_in_nobody_is_trust_in_nobody() -> None:
         one.knows(two)
         await until(lambda: sum(one.links.linked.ends.values()) > 1)
         assert not one.is_linked(two) and not two.is_linked(one)
+        with pytest.raises(LookupError, match="node2 is not trusted"):
+            one.links.node_at(str(two.address))
+        one.trusts(two)
+        assert one.links.node_at(str(two.address)) == b"node2"
 
 
 @pytest_twisted.ensureDeferred

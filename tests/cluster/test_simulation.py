@@ -1,6 +1,7 @@
 """A cluster of eight nodes and forty peers to which everything happens, by chance that a seed decides.
 
-`NETTOOL_SEEDS=20 pytest tests/cluster/test_simulation.py` runs that many of ten thousand steps each.
+`SIMULATION_SEEDS=20 pytest tests/cluster/test_simulation.py` runs that many of ten thousand steps each.
+(Variables that begin with NETTOOL_ are options of the node's, and tests/conftest.py takes them away.)
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 
 from tests.cluster.simulation import Simulation
 
-LONG = range(int(os.environ.get("NETTOOL_SEEDS", "0")))
+LONG = range(int(os.environ.get("SIMULATION_SEEDS", "0")))
 
 
 @pytest.mark.parametrize("seed", range(4))

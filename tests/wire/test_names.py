@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nettool.wire.names import is_name, is_topic, name_fault, topic_fault
+from nettool.wire.names import is_far_name, is_far_topic, is_name, is_topic, name_fault, topic_fault
 
 GOOD_WORDS = [
     "a",
@@ -154,3 +154,21 @@ def test_what_is_a_topic_is_what_the_rule_says(word: bytes, hash_sign: bytes) ->
 def test_a_fault_is_one_line_for_a_human(fault: str) -> None:
     assert fault.startswith(("a name ", "a topic "))
     assert fault.isprintable()
+
+
+@given(st.binary(max_size=70) | st.text(max_size=70).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_what_may_be_called_so_here_may_be_elsewhere(word: bytes) -> None:
+    assert not is_name(word) or is_far_name(word)
+    assert not is_topic(b"#" + word) or is_far_topic(b"#" + word)
+
+
+@pytest.mark.parametrize(
+    "word", [b"", b"a b", b"a\nb", b"a\x7fb", b"a,b", b"a:b", b"a@b", b"a#b", b"a\xc2\xa0b", b"\xff"]
+)
+def test_nobody_elsewhere_is_called_so(word: bytes) -> None:
+    assert not is_far_name(word) and not is_far_topic(b"#" + word)
+
+
+@pytest.mark.parametrize("topic", [b"a", b"#/a", b"#a/", b"#a//b", b"#" + b"a" * 256, b"#"])
+def test_no_topic_elsewhere_is_called_so(topic: bytes) -> None:
+    assert not is_far_topic(topic)

@@ -97,7 +97,8 @@ def _parse_node_name(text: str) -> bytes:
 def parse_nodes(content: bytes, path: str) -> Nodes:
     """What a list of nodes says: lines of `NAME HOST:PORT[,HOST:PORT...]` or `NAME=...`, comments, blanks.
 
-    Several lines of one node are several addresses of it, in their order.  `SettingError` with every mistake and its
+    Several lines of one node are several addresses of it, in their order.  A name that ends in a = needs the second
+    form: `a= HOST:PORT` is the node `a`.  `SettingError` with every mistake and its
     line.
     """
     nodes: Nodes = {}
