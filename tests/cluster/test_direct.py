@@ -89,6 +89,21 @@ def test_a_line_that_finds_nobody_comes_back_as_it_was_addressed(cluster: Cluste
     assert ask(cluster, alice, b"bob@node2:  two  spaces ") == [b"returned bob@node2 no-such-peer:  two  spaces "]
 
 
+def test_lines_of_one_read_for_several_on_another_node_cross_together_each_to_its_own(cluster: Cluster) -> None:
+    alice = log_in(cluster, "node1", b"alice")
+    bob, carol = log_in(cluster, "node2", b"bob"), log_in(cluster, "node2", b"carol")
+    here, there = [cluster[name].links for name in ("node1", "node2")]
+    assert here is not None and there is not None
+    before = there.linked.neighbours[b"node1"].arrivals.taken
+    alice.say(b"bob: 1", b"carol: 2", b"nobody@node2: 3", b"carol: 4", b"bob: 5")
+    cluster.settle(0.2)
+    assert there.linked.neighbours[b"node1"].arrivals.taken == before + 1
+    assert bob.heard() == [b"from alice@node1: 1", b"from alice@node1: 5"]
+    assert carol.heard() == [b"from alice@node1: 2", b"from alice@node1: 4"]
+    assert alice.heard() == [b"returned nobody@node2 no-such-peer: 3"]
+    adds_up(cluster)
+
+
 def test_two_spellings_of_one_receiver_keep_their_order(cluster: Cluster) -> None:
     alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
     log_in(cluster, "node1", b"carol")
