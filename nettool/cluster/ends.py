@@ -32,6 +32,7 @@ ADVICE: Mapping[LinkEnd, str] = {
     LinkEnd.REPLACED: "nothing to do: another connection is the link",
     LinkEnd.ALREADY_LINKED: "nothing to do: there is a link",
     LinkEnd.HELLO_TIMEOUT: "see whether that is a node which listens for links there, and whether it hangs",
+    LinkEnd.CROWDED_OUT: "see who connects to the endpoint for links and says nothing, and let only nodes reach it",
     LinkEnd.NOT_TAKEN: "tried again; see whether that node hangs, and what its log says",
     LinkEnd.VERSION: "tried again, and refused until then",
     LinkEnd.NOT_TRUSTED: "refused until then",

@@ -19,6 +19,7 @@ from nettool.cluster.arrivals import Arrivals
 from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
 from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
+from nettool.cluster.judges import escaped
 from nettool.cluster.link import Link
 from nettool.cluster.queue import LinkQueue
 from nettool.errors import DropReason, LinkEnd, ReturnReason
@@ -79,7 +80,7 @@ class Neighbour:
     @property
     def text(self) -> str:
         """Its name, for a log: escaped, since it may come from outside."""
-        return ascii(self.name.decode("utf-8", "replace"))[1:-1]
+        return escaped(self.name)
 
     # As a member: it hears, and sends nothing itself
 
