@@ -86,7 +86,7 @@ def _row(workload: Workload) -> Row:
     return Row(
         key=workload.key,
         title=workload.title,
-        heading=workload.measure.title,
+        heading=workload.measure.title if workload.nodes == 1 else f"across two nodes: {workload.measure.title}",
         text_bytes=workload.text_bytes if workload.measure.delivers_texts else None,
         family=workload.family,
         quantities=workload.measure.quantities,
@@ -99,11 +99,11 @@ def _listing() -> str:
     for row in map(_row, WORKLOADS.values()):
         size = f", texts of {row.text_bytes} B" if row.text_bytes else ""
         mark = "+" if WORKLOADS[row.key].quick else " "
-        lines.append(f"{mark} {row.key:10} {row.heading}: {row.title}{size}")
+        lines.append(f"{mark} {row.key:14} {row.heading}: {row.title}{size}")
     lines.append("servers:")
     for server in SERVERS.values():
         program = server.program()
-        lines.append(f"  {server.key:10} {server.version(program) if program else server.install}")
+        lines.append(f"  {server.key:14} {server.version(program) if program else server.install}")
     return "\n".join(lines)
 
 
@@ -155,7 +155,7 @@ def _allow_many_files() -> None:
 
 
 def _progress(run: Run, workload: Workload) -> None:
-    where = f"{run.workload:9} round {run.round:2} {run.server:9}"
+    where = f"{run.workload:14} round {run.round:2} {run.server:9}"
     if run.failure or run.cannot:
         _say(f"{where} {f'FAILED: {run.failure}' if run.failure else run.cannot}")
         return

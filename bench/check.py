@@ -37,7 +37,7 @@ def _due(plan: Plan, dialect: Dialect) -> dict[bytes, dict[bytes, tuple[bytes, i
             text = plan.text(sender, number)
             for address in addresses:
                 for receiver in plan.receivers(sender, address, dialect.echoes):
-                    delivery = dialect.delivery(sender, address, receiver, text)
+                    delivery = dialect.delivery(plan.peer(sender), address, receiver, text)
                     due.setdefault(receiver.name, {})[delivery] = (sender, number)
     return due
 

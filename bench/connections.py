@@ -1,7 +1,7 @@
 """The connections of a run: open, log in, ask whether all is done, close.
 
 In: a running server and the peers of a plan.  Out: logged-in sockets, by name.
-Never: a byte that nobody expected and nobody reports.
+Never: a byte that nobody expected and nobody reports; a line that is sent before linked nodes know whom it is for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.servers import HOST
 
 ANSWER_SECONDS = 10.0
 AFTERWARDS_SECONDS = 0.02
+PROBE_SECONDS = 0.05
 
 
 class RunFailed(Exception):
@@ -31,17 +32,59 @@ class CannotDo(Exception):
 @contextmanager
 def connected(node: Running, peers: Iterable[Peer]) -> Iterator[dict[bytes, socket.socket]]:
     """Connect and log in these peers one after the other; close them afterwards."""
-    dialect = node.server.dialect
     with ExitStack() as stack:
-        sockets: dict[bytes, socket.socket] = {}
-        for peer in peers:
-            opened = stack.enter_context(socket.create_connection((HOST, node.port), timeout=ANSWER_SECONDS))
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opened.sendall(dialect.login(peer))
-            read_until(opened, dialect.welcome(peer))
-            sockets[peer.name] = opened
-        _hear_the_unasked(sockets, dialect)
+        sockets = {peer.name: stack.enter_context(_logged_in(node, peer)) for peer in peers}
+        _see_that_nodes_know(node)
+        _hear_the_unasked(sockets, node.server.dialect)
         yield sockets
+
+
+def _logged_in(node: Running, peer: Peer) -> socket.socket:
+    """A connection of this peer's, to its node, with everything read that was said at its login."""
+    dialect = node.server.dialect
+    opened = socket.create_connection((HOST, node.ports[peer.node]), timeout=ANSWER_SECONDS)
+    try:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.sendall(dialect.login(peer))
+        read_until(opened, dialect.welcome(peer))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _see_that_nodes_know(node: Running) -> None:
+    """Wait until every node knows who is on every other one and what they hear.
+
+    A node tells others of its peers and topics in the order in which they came.  So it is enough that lines reach one
+    more peer that came last.
+    """
+    numbers = range(len(node.ports))
+    if len(numbers) == 1:
+        return
+    probes = [Peer(b"probe%02d" % number, node=number) for number in numbers]
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(_logged_in(node, probe)) for probe in probes]
+        for one in numbers:
+            for other in numbers:
+                if one != other:
+                    _reach(node.server.dialect, probes[one], sockets[one], probes[other], sockets[other])
+
+
+def _reach(dialect: Dialect, asking: Peer, asks: socket.socket, answering: Peer, hears: socket.socket) -> None:
+    """Send one line to the other again and again, until one has come."""
+    text, heard = b"are you there?", b""
+    due = dialect.delivery(asking, answering.name, answering, text)
+    hears.settimeout(PROBE_SECONDS)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while due not in heard:
+        if time.monotonic() > deadline:
+            raise RunFailed(f"the nodes are not linked after {ANSWER_SECONDS:.0f} s; last heard {heard[-200:]!r}")
+        asks.sendall(dialect.publish((answering.name,), text))
+        try:
+            heard += hears.recv(65536)
+        except TimeoutError:
+            pass
 
 
 def settle(sockets: dict[bytes, socket.socket], dialect: Dialect) -> None:

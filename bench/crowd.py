@@ -42,7 +42,7 @@ class Logins(Measure):
 
     def prepare(self, bed: Bed) -> int:
         with bed.started() as node:
-            amount, at, amounts, watch = 50, 0, [1], Stopwatch(node.pid)
+            amount, at, amounts, watch = 50, 0, [1], Stopwatch(*node.pids)
             while watch.seconds < CALIBRATION_SECONDS:
                 amount *= 2
                 log_in(node, _crowd(amount, at), bed.settings.at_once, watch)
@@ -53,8 +53,8 @@ class Logins(Measure):
     def run(self, bed: Bed, amount: int) -> Outcome:
         before = max(1, round(amount * WARM_UP))
         with bed.started() as node:
-            log_in(node, _crowd(before), bed.settings.at_once, Stopwatch(node.pid))
-            watch = Stopwatch(node.pid)
+            log_in(node, _crowd(before), bed.settings.at_once, Stopwatch(*node.pids))
+            watch = Stopwatch(*node.pids)
             log_in(node, _crowd(amount, before), bed.settings.at_once, watch)
         return Outcome({LOGINS.key: bed.rate(amount, watch)}, watch)
 
@@ -85,10 +85,10 @@ class IdlePeers(Measure):
         dialect = bed.server.dialect
         with bed.started() as node, ExitStack() as stack:
             # What a server sets up once, for its first peers, is no later peer's.
-            log_in(node, _crowd(FEW), bed.settings.at_once, Stopwatch(node.pid))
+            log_in(node, _crowd(FEW), bed.settings.at_once, Stopwatch(*node.pids))
             time.sleep(0.5)
             before = machine.memory(node.pid)
-            watch = Stopwatch(node.pid)
+            watch = Stopwatch(*node.pids)
             peers = log_in(node, _crowd(amount, FEW), bed.settings.at_once, watch, stack)
             time.sleep(bed.settings.idle_seconds)
             after = machine.memory(node.pid)

@@ -38,7 +38,7 @@ class Dialect(ABC):
         """One text to one or more addresses."""
 
     @abstractmethod
-    def delivery(self, sender: bytes, address: bytes, receiver: Peer, text: bytes) -> bytes:
+    def delivery(self, sender: Peer, address: bytes, receiver: Peer, text: bytes) -> bytes:
         """What the receiver gets of a text that the sender sent to that address."""
 
 
@@ -47,22 +47,27 @@ class Nettool(Dialect):
 
     ping = b"/ping ready\n"
     pong = b"pong ready\n"
-    node = b"bench"
+
+    @staticmethod
+    def node(number: int) -> bytes:
+        """The name of a node."""
+        return b"bench%d" % number
 
     def login(self, peer: Peer) -> bytes:
         return peer.name + b"\n" + b"".join(b"/join %s\n" % topic for topic in peer.topics) + self.ping
 
     def welcome(self, peer: Peer) -> bytes:
         joined = b"".join(b"ok join %s\n" % topic for topic in peer.topics)
-        return b"ok login %s@%s\n" % (peer.name, self.node) + joined + self.pong
+        return b"ok login %s@%s\n" % (peer.name, self.node(peer.node)) + joined + self.pong
 
     def publish(self, addresses: Addresses, text: bytes) -> bytes:
         return b"%s: %s\n" % (b", ".join(addresses), text)
 
-    def delivery(self, sender: bytes, address: bytes, receiver: Peer, text: bytes) -> bytes:
+    def delivery(self, sender: Peer, address: bytes, receiver: Peer, text: bytes) -> bytes:
+        name = sender.name if sender.node == receiver.node else b"%s@%s" % (sender.name, self.node(sender.node))
         if address.startswith(b"#"):
-            return b"from %s to %s: %s\n" % (sender, address, text)
-        return b"from %s: %s\n" % (sender, text)
+            return b"from %s to %s: %s\n" % (name, address, text)
+        return b"from %s: %s\n" % (name, text)
 
 
 class Nats(Dialect):
@@ -88,7 +93,7 @@ class Nats(Dialect):
     def publish(self, addresses: Addresses, text: bytes) -> bytes:
         return b"".join(b"PUB %s %d\r\n%s\r\n" % (_channel(address), len(text), text) for address in addresses)
 
-    def delivery(self, sender: bytes, address: bytes, receiver: Peer, text: bytes) -> bytes:
+    def delivery(self, sender: Peer, address: bytes, receiver: Peer, text: bytes) -> bytes:
         head = b"MSG %s %s %d\r\n" % (_channel(address), self._sid(address, receiver), len(text))
         return head + text + b"\r\n"
 
@@ -128,7 +133,7 @@ class Redis(Dialect):
     def publish(self, addresses: Addresses, text: bytes) -> bytes:
         return b"".join(self._command(b"PUBLISH", _channel(address), text) for address in addresses)
 
-    def delivery(self, sender: bytes, address: bytes, receiver: Peer, text: bytes) -> bytes:
+    def delivery(self, sender: Peer, address: bytes, receiver: Peer, text: bytes) -> bytes:
         return b">3\r\n" + self._bulk(b"message") + self._bulk(_channel(address)) + self._bulk(text)
 
     def _command(self, *words: bytes) -> bytes:
@@ -166,7 +171,7 @@ class Mosquitto(Dialect):
     def publish(self, addresses: Addresses, text: bytes) -> bytes:
         return b"".join(self._message(address, text) for address in addresses)
 
-    def delivery(self, sender: bytes, address: bytes, receiver: Peer, text: bytes) -> bytes:
+    def delivery(self, sender: Peer, address: bytes, receiver: Peer, text: bytes) -> bytes:
         return self._message(address, text)
 
     def _message(self, address: bytes, text: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""A server as a process: started on one core with a directory of its own, awaited, ended.
+"""A server as processes: one, or several linked ones, started on one core with directories of their own, and ended.
 
-In: a row of `SERVERS`, a core to run on.  Out: a running server on a free port of the loopback interface.
+In: a row of `SERVERS`, a core to run on.  Out: a running server on free ports of the loopback interface.
 Never: more than one server at a time, a server that outlives its `with` block, options from this process's environment.
 """
 
@@ -11,13 +11,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.servers import HOST, ROOT, Server
+from bench.relay import Relay
+from bench.servers import HOST, ROOT, Place, Server
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -29,31 +30,70 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """A started server."""
+    """A started server: its nodes by number, usually one."""
 
     server: Server
-    port: int
-    pid: int
+    ports: tuple[int, ...]
+    pids: tuple[int, ...]
+
+    @property
+    def port(self) -> int:
+        """Of the only node, or the first."""
+        return self.ports[0]
+
+    @property
+    def pid(self) -> int:
+        """Of the only node, or the first."""
+        return self.pids[0]
 
 
 @contextmanager
-def running(server: Server, core: int | None, own_bounds: bool = False) -> Iterator[Running]:
+def running(
+    server: Server, core: int | None, own_bounds: bool = False, nodes: int = 1, relay: Relay | None = None
+) -> Iterator[Running]:
     """Start a server on this core, wait until it accepts, and end it afterwards.
 
-    `own_bounds` leaves the bounds on what waits for a slow reader as the server has them by default.
+    `own_bounds` leaves the bounds on what waits for a slow reader as the server has them by default.  Of several nodes
+    each dials those after it, the last one by way of the relay, if there is one; whether they are linked is not waited
+    for.
     """
     program = server.program()
     if program is None:
         raise ServerFailed(server.install)
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, open(Path(name) / "output", "wb+") as output:
-        command = server.command(program, port, Path(name), own_bounds)
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        places = _places(root, nodes, relay)
+        pids = {}
+        # The one that is dialled before those who dial it: it answers the first time.
+        for number in reversed(range(nodes)):
+            command = server.command(program, places, number, own_bounds)
+            pids[number] = stack.enter_context(_started(server, command, places[number], core))
+        yield Running(server, tuple(place.port for place in places), tuple(pids[number] for number in range(nodes)))
+
+
+def _places(root: Path, nodes: int, relay: Relay | None) -> Sequence[Place]:
+    """A place for each node; the last one is reached through the relay."""
+    ports = _free_ports(2 * nodes)
+    places = []
+    for number in range(nodes):
+        directory = root / str(number)
+        directory.mkdir()
+        port, link_port = ports[2 * number : 2 * number + 2]
+        dialled = relay.leads_to(link_port) if relay is not None and number == nodes - 1 else link_port
+        places.append(Place(number, port, link_port, dialled, directory))
+    return places
+
+
+@contextmanager
+def _started(server: Server, command: list[str], place: Place, core: int | None) -> Iterator[int]:
+    """One process that accepts; its number."""
+    with open(place.directory / "output", "wb+") as output:
         process = _spawn(command, output.fileno(), core)
         try:
-            if not _accepts(process, port):
-                said = (Path(name) / "output").read_text(errors="replace")[-2000:]
+            if not _accepts(process, place.port):
+                said = (place.directory / "output").read_text(errors="replace")[-2000:]
                 raise ServerFailed(f"{server.key} did not start: {' '.join(command)}\n{said}")
-            yield Running(server, port, process.pid)
+            yield process.pid
         finally:
             _end(process)
 
@@ -89,8 +129,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]

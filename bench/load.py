@@ -67,10 +67,10 @@ def encode(plan: Plan, dialect: Dialect) -> Block:
             dialect.publish(addresses, plan.text(sender, number)) for number, addresses in enumerate(lines)
         )
         sends[sender] = block + block
-        text = plan.text(sender, 0)
+        peer, text = plan.peer(sender), plan.text(sender, 0)
         for address, count in Counter(address for addresses in lines for address in addresses).items():
             for receiver in plan.receivers(sender, address, dialect.echoes):
-                due[receiver.name] += count * len(dialect.delivery(sender, address, receiver, text))
+                due[receiver.name] += count * len(dialect.delivery(peer, address, receiver, text))
                 deliveries += count
     return Block(sends, dict(due), deliveries, max(len(lines) for lines in plan.lines.values()))
 
@@ -106,14 +106,14 @@ def stream(flows: Iterable[Flow], watch: Stopwatch) -> None:
                     raise RunFailed(_what_is_missing(by_fd.values()))
                 for fd, event in events:
                     flow = by_fd[fd]
-                    if event & ~select.EPOLLOUT and _receive(flow, buffer):
+                    if event & ~select.EPOLLOUT and receive(flow, buffer):
                         unfinished -= 1
-                    if event & select.EPOLLOUT and _send(flow):
+                    if event & select.EPOLLOUT and send(flow):
                         unfinished -= 1
                         poll.modify(fd, select.EPOLLIN)
 
 
-def _receive(flow: Flow, buffer: bytearray) -> bool:
+def receive(flow: Flow, buffer: bytearray) -> bool:
     """Take what is there; whether that was the last byte due."""
     try:
         if flow.kept is None:
@@ -131,7 +131,7 @@ def _receive(flow: Flow, buffer: bytearray) -> bool:
     return flow.missing == 0
 
 
-def _send(flow: Flow) -> bool:
+def send(flow: Flow) -> bool:
     """Send what the kernel takes now; whether that was the last."""
     at = -flow.unsent % flow.block_bytes
     length = min(CHUNK, flow.unsent, len(flow.sends) - at)

@@ -47,8 +47,9 @@ def pinned(core: int | None) -> Iterator[None]:
 class Stopwatch:
     """Times a `with` block: seconds, and what share of a core this process, the server and everybody else used."""
 
-    def __init__(self, server_pid: int) -> None:
-        self.server_pid = server_pid
+    def __init__(self, *server_pids: int) -> None:
+        """Linked nodes are one server: their processor time is added up."""
+        self.server_pids = server_pids
         self.seconds = 0.0
         self.load_share = 0.0
         self.server_share: float | None = None
@@ -56,20 +57,24 @@ class Stopwatch:
         """Of all cores together: 1.0 is one core that somebody else kept busy."""
 
     def __enter__(self) -> None:
-        self._machine, self._server, self._own = _machine_cpu(), _cpu_of(self.server_pid), time.process_time()
+        self._machine, self._server, self._own = _machine_cpu(), self._cpu_of_server(), time.process_time()
         self._started = time.perf_counter()
 
     def __exit__(self, *exception: object) -> None:
         self.seconds = time.perf_counter() - self._started
         own = time.process_time() - self._own
         self.load_share = own / self.seconds
-        everything, server = _machine_cpu(), _cpu_of(self.server_pid)
+        everything, server = _machine_cpu(), self._cpu_of_server()
         if server is None or self._server is None:
             return
         server -= self._server
         self.server_share = server / self.seconds
         if everything is not None and self._machine is not None:
             self.others_share = max(0.0, (everything - self._machine - own - server) / self.seconds)
+
+    def _cpu_of_server(self) -> float | None:
+        used = [_cpu_of(pid) for pid in self.server_pids]
+        return None if None in used else sum(filter(None, used))
 
 
 def _cpu_of(pid: int) -> float | None:

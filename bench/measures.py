@@ -23,6 +23,7 @@ from bench.load import Block, encode, flows_for, stream
 from bench.machine import Stopwatch
 from bench.plan import Plan
 from bench.quantities import P50, P99, RATE, Quantity
+from bench.relay import Relay
 from bench.roundtrip import loaded_round_trips, round_trips
 from bench.servers import Server
 from bench.settings import Settings
@@ -51,9 +52,9 @@ class Bed:
         return encode(self.plan, self.server.dialect)
 
     @contextmanager
-    def started(self, own_bounds: bool = False) -> Iterator[Running]:
-        """The server, fresh."""
-        with running(self.server, self.settings.server_core, own_bounds) as node:
+    def started(self, own_bounds: bool = False, relay: Relay | None = None) -> Iterator[Running]:
+        """The server, fresh, as many nodes as the plan needs."""
+        with running(self.server, self.settings.server_core, own_bounds, self.plan.nodes, relay) as node:
             yield node
 
     @contextmanager
@@ -139,7 +140,7 @@ class OnPlan(Measure):
 
     def settled(self, bed: Bed, node: Running, sockets: Sockets, amount: int) -> Outcome:
         """The load, and that nothing came too much."""
-        outcome = self.load(bed, sockets, amount, Stopwatch(node.pid))
+        outcome = self.load(bed, sockets, amount, Stopwatch(*node.pids))
         settle(sockets, bed.server.dialect)
         return outcome
 

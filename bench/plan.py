@@ -19,10 +19,11 @@ SHORTEST_TEXT = 8
 
 @dataclass(frozen=True)
 class Peer:
-    """One connection: its name, and the topics it hears, each beginning with `#`."""
+    """One connection: its name, the topics it hears, each beginning with `#`, and the node that it is connected to."""
 
     name: bytes
     topics: tuple[bytes, ...] = ()
+    node: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,20 @@ class Plan:
         """The same plan with at most so many lines for each sender."""
         return replace(self, lines={sender: block[:lines] for sender, block in self.lines.items()})
 
-    def without(self, peer: Peer) -> Plan:
-        """The same plan without one of those who only hear."""
-        return replace(self, peers=tuple(other for other in self.peers if other is not peer))
+    def without(self, *peers: Peer) -> Plan:
+        """The same plan without these peers, and without what they send; nobody else may send to them by name."""
+        gone = {peer.name for peer in peers}
+        lines = {sender: block for sender, block in self.lines.items() if sender not in gone}
+        return replace(self, peers=tuple(peer for peer in self.peers if peer.name not in gone), lines=lines)
+
+    @property
+    def nodes(self) -> int:
+        """How many linked nodes it needs; one that is alone has number 0."""
+        return 1 + max((peer.node for peer in self.peers), default=0)
+
+    def peer(self, name: bytes) -> Peer:
+        """The one of this name, which no other address has."""
+        return self._by_address[name][0]
 
     def receivers(self, sender: bytes, address: bytes, echoes: bool = False) -> tuple[Peer, ...]:
         """Who gets a line of this sender to this address; it hears itself on a topic only where the server echoes."""

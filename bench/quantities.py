@@ -51,6 +51,7 @@ UNITS: dict[str, Callable[[float], str]] = {
     "lines": _count,
     "s": _seconds,
     "B": _bytes,
+    "B/line": lambda value: f"{value:.1f} B",
     "share": lambda value: f"{value:.0%}",
 }
 
@@ -67,3 +68,6 @@ GROWTH_BESIDE = Quantity("growth_beside", "memory taken", "B", less_is_better=Tr
 GROWTH_WITHOUT = Quantity("growth_without", "memory taken without it", "B", less_is_better=True, compared=False)
 SLOW_LOST = Quantity("slow_lost", "share of its own lines that it lost", "share", less_is_better=True, compared=False)
 LOST = Quantity("lost", "lines that the others lost", "lines", less_is_better=True, compared=False)
+GROWTH_HERE = Quantity("growth_here", "memory taken by the senders' node", "B", less_is_better=True, compared=False)
+GROWTH_THERE = Quantity("growth_there", "memory taken by the receivers' node", "B", less_is_better=True, compared=False)
+CARRIED = Quantity("carried", "bytes between the nodes for each line", "B/line", less_is_better=True, compared=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from bench.quantities import Quantity
@@ -142,11 +142,13 @@ def as_markdown(results: Results) -> str:
     )
 
 
-def _tables(results: Results) -> Iterator[list[list[str]]]:
+def _tables(whole: Results) -> Iterator[list[list[str]]]:
     """For each heading: a header, and a line for each workload and quantity."""
-    for heading, rows in groupby(results.rows, key=lambda row: row.heading):
+    for heading, rows in groupby(whole.rows, key=lambda row: row.heading):
+        several = list(rows)
+        results = _with_servers_of(whole, {row.key for row in several})
         table = [["", heading, "text", "better", *results.servers.values(), *_ratio_header(results)]]
-        for row in rows:
+        for row in several:
             for number, quantity in enumerate(row.quantities):
                 title = row.title if len(row.quantities) == 1 else f"{row.title}: {quantity.title}"
                 size = _size(row.text_bytes) if row.text_bytes and not number else ""
@@ -154,6 +156,13 @@ def _tables(results: Results) -> Iterator[list[list[str]]]:
                 start = ["" if number else row.key, title, size, "less" if quantity.less_is_better else "more"]
                 table.append([*start, *cells, *_ratio_cells(results, row, quantity)])
         yield table
+
+
+def _with_servers_of(results: Results, workloads: set[str]) -> Results:
+    """The same results, without servers on which none of these workloads is run."""
+    there = {run.server for run in results.runs if run.workload in workloads}
+    servers = {key: title for key, title in results.servers.items() if key in there}
+    return replace(results, servers=servers or results.servers)
 
 
 def _ratio_header(results: Results) -> list[str]:

@@ -100,7 +100,7 @@ class Subject:
 def in_turn(workload: Workload, servers: Sequence[Server], settings: Settings) -> Iterator[Run]:
     """All rounds of one workload, each server once in each round."""
     plan = workload.plan(settings.mix)
-    subjects = [Subject(workload, Bed(server, settings, plan)) for server in servers]
+    subjects = [Subject(workload, Bed(server, settings, plan)) for server in servers if server.fits(workload.nodes)]
     for number in range(1, (settings.rounds or workload.rounds) + 1):
         for subject in subjects:
             yield subject.run_undisturbed(number)
@@ -112,4 +112,5 @@ def expected_seconds(workloads: Sequence[Workload], servers: Sequence[Server], s
         row.measure.expected_seconds(settings, server.dialect.unasked_seconds, settings.rounds or row.rounds)
         for row in workloads
         for server in servers
+        if server.fits(row.nodes)
     )

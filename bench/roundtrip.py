@@ -116,13 +116,13 @@ def _legs(plan: Plan, dialect: Dialect, sockets: dict[bytes, socket.socket]) -> 
     return (
         Leg(
             dialect.publish((answering.name,), text),
-            dialect.delivery(asking.name, answering.name, answering, text),
+            dialect.delivery(asking, answering.name, answering, text),
             here,
             there,
         ),
         Leg(
             dialect.publish((asking.name,), text),
-            dialect.delivery(answering.name, asking.name, asking, text),
+            dialect.delivery(answering, asking.name, asking, text),
             there,
             here,
         ),

@@ -4,7 +4,7 @@ In: nothing.  Out: `SERVERS`, whose rows `launch.py` starts.
 Never: a process started, other than to ask for a version; an address that others can reach.
 
 Each has two configurations: with bounds so high that nothing is dropped, for all that counts deliveries, and with its
-own default bounds, for the slow reader.
+own default bounds, for the slow reader.  Some can also be started as several nodes that are linked to each other.
 """
 
 from __future__ import annotations
@@ -13,15 +13,31 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
 from bench.dialects import Dialect, Mosquitto, Nats, Nettool, Redis
+from bench.identities import certificate_for, trusted_nodes
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one node runs: alone, or as one of several.  The ports are those of the loopback interface."""
+
+    number: int
+    port: int
+    """For peers."""
+    link_port: int
+    """For other nodes."""
+    dialled: int
+    """How other nodes reach that port: itself, or a relay's."""
+    directory: Path
+    """Its own."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,17 @@ class Server:
     dialect: Dialect
     program: Callable[[], str | None]
     version: Callable[[str], str]
-    command: Callable[[str, int, Path, bool], list[str]]
-    """(program, port, a directory of its own, default bounds) to the command; may write a configuration file there."""
+    command: Callable[[str, Sequence[Place], int, bool], list[str]]
+    """(program, all places, the number of this one, default bounds) to the command; may write files in the
+    directories.  Each node of several dials those after it."""
+    alone: bool = True
+    """Whether it is measured as one node."""
+    linked: bool = False
+    """Whether it is measured as several."""
+
+    def fits(self, nodes: int) -> bool:
+        """Whether it is measured as so many nodes."""
+        return self.alone if nodes == 1 else self.linked
 
 
 def _nettool_program() -> str | None:
@@ -44,12 +69,15 @@ def _nettool_program() -> str | None:
     return twistd if twistd and importlib.util.find_spec("nettool") else None
 
 
-def _nettool_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+def _nettool_command(program: str, places: Sequence[Place], number: int, own_bounds: bool) -> list[str]:
+    place = places[number]
     command = [
         *(sys.executable, program, "--nodaemon", "--pidfile=", "nettool"),
-        *("--listen", f"tcp:{port}:interface={HOST}", "--node-name", Nettool.node.decode()),
-        *("--state-dir", str(directory / "state"), "--max-peers", "0"),
+        *("--listen", f"tcp:{place.port}:interface={HOST}", "--node-name", Nettool.node(number).decode()),
+        *("--state-dir", str(place.directory / "state"), "--max-peers", "0"),
     ]
+    if len(places) > 1:
+        command += _nettool_links(places, place)
     if own_bounds:
         return command
     # Senders wait and nothing is dropped; patience stays below the stall timeout.
@@ -60,17 +88,49 @@ def _nettool_command(program: str, port: int, directory: Path, own_bounds: bool)
     ]
 
 
-def _nats_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+def _nettool_links(places: Sequence[Place], place: Place) -> list[str]:
+    states = {Nettool.node(other.number): other.directory / "state" for other in places}
+    trusted = _written(place.directory / "trusted-nodes", trusted_nodes(states))
+    options = ["--link-listen", f"tcp:{place.link_port}:interface={HOST}", "--trusted-nodes", trusted]
+    for other in places[place.number + 1 :]:
+        options += ["--link-connect", f"{Nettool.node(other.number).decode()}={HOST}:{other.dialled}"]
+    return options
+
+
+def _nats_command(program: str, places: Sequence[Place], number: int, own_bounds: bool) -> list[str]:
+    return _nats(program, places, number, own_bounds, [])
+
+
+def _nats_tls_command(program: str, places: Sequence[Place], number: int, own_bounds: bool) -> list[str]:
+    key = certificate_for(places[0].directory / "route.pem", HOST)
+    # Verified by both ends, as between nettool's nodes.
+    files = f"cert_file: '{key}', key_file: '{key}', ca_file: '{key}'"
+    return _nats(program, places, number, own_bounds, [f"tls {{ {files}, verify: true, timeout: 5 }}"])
+
+
+def _nats(program: str, places: Sequence[Place], number: int, own_bounds: bool, routes: list[str]) -> list[str]:
+    place = places[number]
     # No pings: they would be bytes nobody counted.
-    lines = [f"listen: {HOST}:{port}", "ping_interval: '3600s'"]
+    lines = [f"listen: {HOST}:{place.port}", "ping_interval: '3600s'"]
+    if len(places) > 1:
+        dialled = ", ".join(f"'nats-route://{HOST}:{other.dialled}'" for other in places[number + 1 :])
+        routes = [
+            f"listen: {HOST}:{place.link_port}",
+            "name: bench",
+            f"routes: [{dialled}]",
+            "no_advertise: true",
+            *routes,
+        ]
+        lines += [f"server_name: bench{number}", "cluster {", *routes, "}"]
     if not own_bounds:
         # A connection with more than max_pending unsent, or a write longer than write_deadline, would be closed;
         # producers are held back from three quarters of max_pending on.
         lines += ["max_pending: 8GB", "write_deadline: '600s'"]
-    return [program, "--config", _written(directory / "nats.conf", lines)]
+    return [program, "--config", _written(place.directory / "nats.conf", lines)]
 
 
-def _redis_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+def _redis_command(program: str, places: Sequence[Place], number: int, own_bounds: bool) -> list[str]:
+    port, directory = places[number].port, places[number].directory
     # Nothing is saved.  maxclients and the backlog are for many connections, as nettool's --max-peers; they come from
     # several loopback addresses, of which protected-mode takes only 127.0.0.1.
     lines = [f"bind {HOST}", f"port {port}", f"dir {directory}", 'save ""', "appendonly no"]
@@ -81,7 +141,8 @@ def _redis_command(program: str, port: int, directory: Path, own_bounds: bool) -
     return [program, _written(directory / "redis.conf", lines)]
 
 
-def _mosquitto_command(program: str, port: int, directory: Path, own_bounds: bool) -> list[str]:
+def _mosquitto_command(program: str, places: Sequence[Place], number: int, own_bounds: bool) -> list[str]:
+    port, directory = places[number].port, places[number].directory
     # No delay: the benchmark's own sockets have none, and the other servers set this themselves.  No $SYS messages
     # and no log of each connection: the others write neither.
     lines = [f"listener {port} {HOST}", "allow_anonymous true", "persistence false", "set_tcp_nodelay true"]
@@ -124,6 +185,7 @@ SERVERS: dict[str, Server] = {
             program=_nettool_program,
             version=lambda program: machine.nettool_version(ROOT),
             command=_nettool_command,
+            linked=True,
         ),
         Server(
             key="nats",
@@ -133,6 +195,18 @@ SERVERS: dict[str, Server] = {
             program=_system_program("nats-server"),
             version=_word_of("--version", "nats-server: v"),
             command=_nats_command,
+            linked=True,
+        ),
+        Server(
+            key="nats-tls",
+            title="nats-server, routes over TLS",
+            install="nats-server is not installed: apt install nats-server",
+            dialect=Nats(),
+            program=_system_program("nats-server"),
+            version=_word_of("--version", "nats-server: v"),
+            command=_nats_tls_command,
+            alone=False,
+            linked=True,
         ),
         Server(
             key="redis",

@@ -54,7 +54,7 @@ class SlowReader(Measure):
         with bed.started(own_bounds=True) as node, connected(node, plan.peers) as sockets:
             check_contents(plan, bed.server.dialect, sockets)
             settle(sockets, bed.server.dialect)
-            repeats, amounts, watch = 1, [1], Stopwatch(node.pid)
+            repeats, amounts, watch = 1, [1], Stopwatch(*node.pids)
             while watch.seconds < CALIBRATION_SECONDS:
                 send_and_read(plan, bed.server.dialect, block, repeats, sockets, watch)
                 amounts.append(round(block.lines * repeats * self.seconds(bed.settings) / watch.seconds))
@@ -99,11 +99,11 @@ class SlowReader(Measure):
         repeats = max(1, round(amount / block.lines))
         with bed.started(own_bounds=True) as node, connected(node, plan.peers) as sockets:
             # Here everybody reads, the slow one too.
-            stream(flows_for(block, max(1, round(repeats * WARM_UP)), sockets), Stopwatch(node.pid))
+            stream(flows_for(block, max(1, round(repeats * WARM_UP)), sockets), Stopwatch(*node.pids))
             settle(sockets, dialect)
             machine.forget_peak(node.pid)
             before = machine.memory(node.pid)
-            watch = Stopwatch(node.pid)
+            watch = Stopwatch(*node.pids)
             readers = send_and_read(reading, dialect, block, repeats, sockets, watch)
             peak = machine.peak_memory(node.pid)
             due = block.due[readers[0].name] * repeats

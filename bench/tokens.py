@@ -99,7 +99,7 @@ def _turns(plan: Plan, dialect: Dialect, sockets: dict[bytes, socket.socket]) ->
 def _width(plan: Plan, dialect: Dialect) -> int:
     """The length of a delivery, which is the same from and to everyone."""
     sender, receiver = plan.peers[:2]
-    return len(dialect.delivery(sender.name, receiver.name, receiver, plan.text(sender.name, 0)))
+    return len(dialect.delivery(sender, receiver.name, receiver, plan.text(sender.name, 0)))
 
 
 def _compare(plan: Plan, turns: list[Turn]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from bench.across import Carried, SlowAcross
 from bench.crowd import IdlePeers, Logins
 from bench.measures import LoadedRoundTrips, Measure, RoundTrips, Stream, Tokens
 from bench.plan import Addresses, Peer, Plan, peer_name, topic_name
@@ -39,6 +40,8 @@ class Workload:
     """What it has in common with other rows, from which it differs in the size of the texts."""
     quick: bool = False
     """Whether it belongs to a first look."""
+    nodes: int = 1
+    """How many nodes are linked to each other; the plan has peers on the last of them."""
 
     def plan(self, mix: Mix) -> Plan:
         """Who is connected, and one block of lines for each sender."""
@@ -59,6 +62,54 @@ def _one_topic(hearers: int) -> Callable[[Mix], tuple[Peer, ...]]:
     """One peer that hears nothing, and the hearers of one topic."""
     heard = tuple(Peer(name, (topic_name(0),)) for name in _names(hearers, 1))
     return lambda mix: (Peer(peer_name(0)), *heard)
+
+
+def _beside(count: int) -> Callable[[Mix], tuple[Peer, ...]]:
+    """So many peers on one node, and as many on the other."""
+    return lambda mix: tuple(Peer(name, node=number // count) for number, name in enumerate(_names(2 * count)))
+
+
+def _topic_there(hearers: int) -> Callable[[Mix], tuple[Peer, ...]]:
+    """One peer that hears nothing, and the hearers of one topic on the other node."""
+    heard = tuple(Peer(name, (topic_name(0),), 1) for name in _names(hearers, 1))
+    return lambda mix: (Peer(peer_name(0)), *heard)
+
+
+def _topic_here(hearers: int) -> Callable[[Mix], tuple[Peer, ...]]:
+    """The same on one node, and on the other one somebody who hears nothing."""
+    return lambda mix: (*_one_topic(hearers)(mix), Peer(peer_name(hearers + 1), node=1))
+
+
+def _mix_across(mix: Mix) -> tuple[Peer, ...]:
+    """The topic mix, with the senders on one node and the hearers on the other."""
+    return tuple(replace(peer, node=1 if peer.topics else 0) for peer in _mix_peers(replace(mix, shared=False)))
+
+
+def _pairs(count: int, both_ways: bool = False) -> Callable[[Mix, int], Lines]:
+    """Each peer of the first node sends to one of the other; `both_ways`: every second pair the other way."""
+
+    def build(mix: Mix, lines: int) -> Lines:
+        pairs = list(zip(_names(count), _names(count, count), strict=True))
+        if both_ways:
+            pairs[1::2] = [(there, here) for here, there in pairs[1::2]]
+        return {sender: ((receiver,),) * lines for sender, receiver in pairs}
+
+    return build
+
+
+def _random_names_there(count: int) -> Callable[[Mix, int], Lines]:
+    """Each peer sends to random names on the other node."""
+
+    def build(mix: Mix, lines: int) -> Lines:
+        chance = Random(count)
+        here, there = _names(count), _names(count, count)
+        return {
+            sender: tuple((chance.choice(others),) for _ in range(lines))
+            for senders, others in ((here, there), (there, here))
+            for sender in senders
+        }
+
+    return build
 
 
 def _one_sender(address: bytes, sender: int = 0) -> Callable[[Mix, int], Lines]:
@@ -137,6 +188,41 @@ def _rows() -> Iterator[Workload]:
     yield Workload("idle1k", "1,000 idle peers", IdlePeers(1_000), rounds=2)
     yield Workload("idle10k", "10,000 idle peers", IdlePeers(10_000), rounds=2)
     yield Workload("logins", "connect, log in, close", Logins(), quick=True)
+    yield from _rows_of_two_nodes()
+
+
+def _rows_of_two_nodes() -> Iterator[Workload]:
+    """Lines that cross from one node to the other, which share a core."""
+    room = _one_sender(topic_name(0))
+    one = Workload("across", "1 sender, 1 receiver", Stream(), _one_sender(peer_name(1)), _beside(1), nodes=2, rounds=3)
+    yield replace(one, quick=True)
+    yield replace(
+        one, key="across-pairs", title="8 pairs, both ways", build=_pairs(8, both_ways=True), peers=_beside(8)
+    )
+    yield replace(
+        one, key="across-names", title="64 peers, random names", build=_random_names_there(32), peers=_beside(32)
+    )
+    yield replace(
+        one, key="across-topic", title="1 sender, a topic with 10", build=room, peers=_topic_there(10), quick=True
+    )
+    yield replace(one, key="across-mix", title="topic mix", build=_mix_lines(0.0), peers=_mix_across)
+    yield replace(one, key="across1k", text_bytes=1024)
+    yield replace(one, key="across-trip", title="idle", measure=RoundTrips(), rounds=5)
+    yield replace(
+        one,
+        key="across-slow",
+        title="1 of 5 receivers never reads",
+        measure=SlowAcross(),
+        build=_pairs(5),
+        peers=_beside(5),
+        text_bytes=512,
+        rounds=3,
+    )
+    for key, title, peers in (
+        ("across-heard", "a topic with 10 there", _topic_there(10)),
+        ("across-unheard", "a topic that nobody hears there", _topic_here(10)),
+    ):
+        yield replace(one, key=key, title=title, measure=Carried(), build=room, peers=peers, rounds=1)
 
 
 WORKLOADS: dict[str, Workload] = {workload.key: workload for workload in _rows()}

@@ -25,16 +25,18 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.names.authority import BindAuthority
 from twisted.protocols.basic import LineOnlyReceiver
 
+from nettool.cluster.ends import ADVICE
 from nettool.cluster.identity import parse_trusted
 from nettool.cluster.resolver import SrvResolver, parse_nodes
 from nettool.embed import Cluster, Node
-from nettool.errors import CloseReason, DropReason, ErrorCode, RefusalReason, ReturnReason
+from nettool.errors import CloseReason, DropReason, ErrorCode, LinkEnd, RefusalReason, ReturnReason
 from nettool.ops.logs import Log
 from nettool.ops.logs.bursts import BURST
 from nettool.ops.logs.events import EVENTS
@@ -48,6 +50,7 @@ from nettool.options.pages import reference_page
 from nettool.options.sources import from_file
 from nettool.settings import Settings
 from nettool.tap import Options, makeService
+from tests.ops.console.elsewhere import Elsewhere
 from tests.ops.console.scene import Scene
 from tests.ops.nodes import SeenNode
 from tests.ops.test_snapshots import with_slow_bob
@@ -253,6 +256,27 @@ def is_a_line_of_the_log(block: Block) -> None:
 LOGGED = {
     "listening": ("{node} listening on {where}", {"node": "node1", "where": "tcp:127.0.0.1:6388"}),
     "slow-consumer": ("slow consumer: {name!r} at {peer}", {"name": "bob", "peer": "10.0.0.7:50112"}),
+    "linked": ("linked to {node} at {peer}", {"node": "node2", "peer": "10.0.0.2:6389"}),
+    "link-ended": (
+        "{ended} with {node} at {peer} ended: {why}: {detail} ({advice})",
+        {
+            "ended": "the link",
+            "node": "node2",
+            "peer": "10.0.0.2:6389",
+            "why": "lost",
+            "detail": str(ConnectionDone()),
+            "advice": ADVICE[LinkEnd.LOST],
+        },
+    ),
+    "node-unreachable": (
+        "{node} cannot be reached at {peer}: {error} ({advice})",
+        {
+            "node": "node2",
+            "peer": "10.0.0.2:6389",
+            "error": "Connection was refused by other side: 111: Connection refused.",
+            "advice": ADVICE[LinkEnd.UNREACHABLE],
+        },
+    ),
 }
 
 
@@ -286,6 +310,11 @@ def is_in_the_unit_file(block: Block) -> None:
     assert f"--listen={block.text.strip()}\n" in text_of("contrib/systemd/nettool.service.d/socket.conf")
 
 
+def is_elsewhere(asked: str) -> bool:
+    """Whether it is asked of other nodes."""
+    return "links" in asked or "@" in asked
+
+
 def is_asked_at_a_console(block: Block, tmp_path: Path) -> None:
     """`ssh` with a command: what it prints is what is shown, but for the numbers."""
     for number, asked in enumerate(re.split(r"^\$ ", block.text, flags=re.MULTILINE)):
@@ -296,7 +325,11 @@ def is_asked_at_a_console(block: Block, tmp_path: Path) -> None:
         assert ssh == ["ssh", "-p", "6022", "localhost"]
         directory = tmp_path / str(number)
         directory.mkdir()
-        printed = Scene(directory).ask(source)
+        if is_elsewhere(source):
+            with Elsewhere() as elsewhere:
+                printed = elsewhere.ask(source)
+        else:
+            printed = Scene(directory).ask(source)
         assert not shown or without_numbers(printed) == without_numbers(shown)
         assert shown or "Traceback" not in printed
 
@@ -327,12 +360,15 @@ def shape(value: Any) -> Any:
 
 
 def is_told_by_the_web(block: Block) -> None:
-    """What curl prints, of a node with a slow bob: field by field, if not with the same figures."""
+    """What curl prints, of a node with a slow bob, here or elsewhere: field by field, if not with the same figures."""
     asked, told = block.text.splitlines()
     path = shlex.split(asked)[-1].removeprefix("http://localhost:6390")
-    node = SeenNode().start()
+    node: Any = SeenNode().start()
     with_slow_bob(node)
-    answer = Asker(node).ask(path)
+    with Elsewhere() as elsewhere:
+        if is_elsewhere(path):
+            node = SimpleNamespace(service=elsewhere.cluster["node1"])
+        answer = Asker(node).ask(path)
     assert answer.status == 200 and shape(answer.json) == shape(json.loads(told))
 
 

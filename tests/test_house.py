@@ -58,6 +58,7 @@ PURE = [
         f"nettool.cluster.{module}"
         for module in (
             "arrivals",
+            "ends",
             "far",
             "frames",
             "link",

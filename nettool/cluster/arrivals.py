@@ -92,13 +92,15 @@ class Arrivals:
             if self._is_next(number):
                 (self._lagged if kind == Kind.LAGGED else self._returns_lost)(counts, now)
         else:
-            frame = frames.parse_lines(payload)
-            if self._is_next(frame.number):
+            parts = frames.parse_names(payload) if kind == Kind.NAMES else [frames.parse_lines(payload)]
+            if self._is_next(parts[0].number):
+                route = _ROUTES[kind]
+                lines = sum([route(self, part, now) for part in parts])
                 mode = Mode.BROADCAST if kind in (Kind.TOPIC, Kind.SEVERAL) else Mode.DIRECT
-                lines = _ROUTES[kind](self, frame, now)
                 phase = self._neighbour.queue.phases.of(mode, PhaseName.INCOMING_BUFFER)
                 phase.started += lines
-                phase.finish(lines, len(frame.data), max(self._neighbour.linked.seconds() - now, 0.0))
+                size = sum([len(part.data) for part in parts])
+                phase.finish(lines, size, max(self._neighbour.linked.seconds() - now, 0.0))
         self._owe(len(payload), now)
 
     def _is_next(self, number: int) -> bool:
@@ -278,6 +280,7 @@ class Arrivals:
 
 _ROUTES: dict[int, Callable[[Arrivals, Lines, float], int]] = {
     Kind.DIRECT: Arrivals._direct,
+    Kind.NAMES: Arrivals._direct,
     Kind.TOPIC: Arrivals._topic,
     Kind.SEVERAL: Arrivals._several,
     Kind.RETURNED: Arrivals._returned,

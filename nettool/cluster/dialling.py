@@ -28,7 +28,6 @@ from nettool.cluster.link import Link, Phase
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import LinkFactory, LinkProtocol
-from nettool.errors import LinkEnd
 from nettool.outbox.turn import Turn
 
 FIRST_DELAY = 0.1
@@ -84,9 +83,10 @@ class Dialler:
         stopped: Deferred[None] = self._service.stopService()
         return stopped
 
-    def redial(self, addresses: Sequence[IStreamClientEndpoint]) -> None:
-        """It has these addresses now: they are tried at once, unless there is a link."""
+    def redial(self, addresses: Sequence[IStreamClientEndpoint], where: str = "") -> None:
+        """It has these addresses now, written so: they are tried at once, unless there is a link."""
         self._endpoint.addresses = tuple(addresses)
+        self._endpoint.where = where or "its address"
         if self._runs:
             self._service.stopService().addCallback(lambda _: self._start_again())
 
@@ -122,10 +122,10 @@ class _Way:
         self._clock = clock
         self._turn = turn
         self.addresses: tuple[IStreamClientEndpoint, ...] = ()
+        self.where = ""
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._stand_in: _StandIn | None = None
         self._dial: Deferred[None] | None = None
-        self._told = ""
         self.connections: dict[LinkProtocol, None] = {}
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -146,7 +146,6 @@ class _Way:
             if stand_in is not None:
                 stand_in.is_lost()
         else:
-            self._told = ""
             self._satisfy()
 
     def _satisfy(self) -> None:
@@ -194,20 +193,8 @@ class _Way:
                 faults[str(fault) or type(fault).__name__] = None
             if self._neighbour.link is not None:
                 return
-        self._linked.ends[LinkEnd.UNREACHABLE] += 1
-        self._tell("; ".join(faults))
+        self._linked.not_reached(self._neighbour, self.where, "; ".join(faults))
         raise NotLinked
-
-    def _tell(self, faults: str) -> None:
-        """Say why no address could be connected to, once until something else is wrong, or there was a link."""
-        if faults and faults != self._told:
-            self._log.warn(
-                "{node} cannot be reached, and is tried again: {error}",
-                event="node-unreachable",
-                node=self._name,
-                error=faults,
-            )
-        self._told = faults
 
     @property
     def _name(self) -> str:

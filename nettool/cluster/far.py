@@ -156,6 +156,11 @@ class FarPeer:
         """Since when his window is closed; infinity if it is not."""
         return inf if self.lane is None or self.lane.full_since is None else self.lane.full_since
 
+    @property
+    def writers(self) -> tuple[bytes, ...]:
+        """Who wrote what is under way."""
+        return tuple(sender.name for sender in self._senders)
+
     def snapshot(self, now: float) -> OutboxSnapshot:
         """What is under way to him, and who waits because of him; costs time in proportion to what is queued there."""
         sent, batches = self._neighbour.queue.of_name(self.short)

@@ -228,8 +228,11 @@ class Link:
 
     def _refused(self, payload: bytes, now: float) -> None:
         code, detail = frames.parse_refusal(payload)
-        said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
-        self.end(LinkEnd.REFUSED, said, now, tell=False)
+        if code in _AS_IT_SHOULD:
+            self.end(LinkEnd(code), f"it says so: {detail}", now, tell=False)
+        else:
+            said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
+            self.end(LinkEnd.REFUSED, said, now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:
@@ -391,3 +394,6 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PEERS: Link._peers,
     Kind.TOPICS: Link._topics,
 }
+
+_AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
+"""What another node may say at the end that is nobody's refusal."""

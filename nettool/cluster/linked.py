@@ -17,12 +17,14 @@ from zope.interface import implementer
 from nettool.broker.broker import Broker
 from nettool.broker.cluster import ICluster
 from nettool.broker.directory import IMember
+from nettool.cluster.ends import ADVICE, EXPECTED, LastEnd
 from nettool.cluster.far import far_sender
 from nettool.cluster.frames import Hello, render_change
 from nettool.cluster.frames import Kind as Word
 from nettool.cluster.judges import Judge, trust_nobody
 from nettool.cluster.link import Link
 from nettool.cluster.neighbour import Neighbour
+from nettool.cluster.phases import Phases
 from nettool.cluster.presence import Presence
 from nettool.cluster.shell import IAlarm, ILinkShell
 from nettool.errors import DropReason, LinkEnd, ReturnReason
@@ -66,6 +68,7 @@ class Linked:
         self.logins: dict[ISender, int] = {}
         self.ends: Counter[LinkEnd] = Counter()
         """Why connections have ended, or could not be made."""
+        self.gone = Gone()
         self.watch_links: Callable[[Neighbour], None] = lambda neighbour: None
         """Called when a link has come up or gone down."""
         self._by_login: dict[int, IMember] = {}
@@ -91,6 +94,7 @@ class Linked:
         neighbour = self.neighbours.pop(name, None)
         if neighbour is not None:
             neighbour.remove(LinkEnd.REMOVED, self.seconds())
+            self.gone.add(neighbour)
 
     # Connections
 
@@ -114,6 +118,7 @@ class Linked:
     def linked(self, neighbour: Neighbour) -> None:
         """There is a link to it."""
         assert neighbour.link is not None
+        neighbour.unreachable_by = ""
         self._log.info("linked to {node} at {peer}", event="linked", node=neighbour.link.who, peer=neighbour.link.where)
         self.watch_links(neighbour)
 
@@ -123,8 +128,11 @@ class Linked:
         if reason is LinkEnd.ALREADY_LINKED:
             return
         where, why, ended = link.where, reason.value, "the link" if was_open else "a connection"
-        told = ascii(detail)[1:-1]
-        if reason in _EXPECTED:
+        told = _escaped(detail)
+        neighbour = link.neighbour or self.neighbours.get(link.meant or b"")
+        if neighbour is not None and neighbour.link in (None, link):
+            neighbour.last_end = LastEnd(reason, told, self.seconds())
+        if reason in EXPECTED:
             self._log.info(
                 "{ended} with {node} at {peer} ended: {why}: {detail}",
                 event="link-closed",
@@ -136,14 +144,35 @@ class Linked:
             )
         else:
             self._log.warn(
-                "{ended} with {node} at {peer} ended: {why}: {detail}",
+                "{ended} with {node} at {peer} ended: {why}: {detail} ({advice})",
                 event="link-ended",
                 ended=ended,
                 node=link.who,
                 peer=where,
                 why=why,
                 detail=told,
+                advice=ADVICE[reason],
             )
+
+    def not_reached(self, neighbour: Neighbour, where: str, faults: str) -> None:
+        """No address of a node brought a link, and these are the faults of those that could not be connected to.
+
+        Told once, until something else is wrong, or there was a link; without faults it is told where links end.
+        """
+        reason = LinkEnd.UNREACHABLE
+        if faults:
+            self.ends[reason] += 1
+            neighbour.last_end = LastEnd(reason, faults, self.seconds())
+        if faults and faults != neighbour.unreachable_by:
+            self._log.warn(
+                "{node} cannot be reached at {peer}: {error} ({advice})",
+                event="node-unreachable",
+                node=neighbour.text,
+                peer=where,
+                error=faults,
+                advice=ADVICE[reason],
+            )
+        neighbour.unreachable_by = faults
 
     # ICluster
 
@@ -235,4 +264,22 @@ class Linked:
         return all(neighbour.queue.quiet for neighbour in self.neighbours.values())
 
 
-_EXPECTED = frozenset((LinkEnd.REPLACED, LinkEnd.SHUTDOWN, LinkEnd.REMOVED))
+def _escaped(detail: str) -> str:
+    """Of what another node says only what is printable and ASCII as it is; backslashes too, since names in it may be
+    escaped already."""
+    return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in detail)
+
+
+class Gone:
+    """What was counted of nodes that are not known any more, so that no count of all becomes less."""
+
+    def __init__(self) -> None:
+        self.phases = Phases()
+        self.resent = 0
+        self.duplicates = 0
+
+    def add(self, neighbour: Neighbour) -> None:
+        """Keep what this one had counted."""
+        self.phases.add(neighbour.queue.phases)
+        self.resent += neighbour.queue.resent
+        self.duplicates += neighbour.arrivals.duplicates

@@ -16,6 +16,7 @@ from nettool.broker.broker import Broker
 from nettool.broker.directory import IMember
 from nettool.cluster import frames
 from nettool.cluster.arrivals import Arrivals
+from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
 from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
 from nettool.cluster.link import Link
@@ -51,6 +52,10 @@ class Neighbour:
         self.topics: set[bytes] | None = set()
         self.link: Link | None = None
         self.down_since = now
+        self.last_end: LastEnd | None = None
+        """Of its last link, or of what should have become one."""
+        self.unreachable_by = ""
+        """Why no connection can be made, as it was told last; empty once there was a link."""
         self.instance = b""
         """Of the last link; empty before the first."""
         self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
@@ -70,6 +75,11 @@ class Neighbour:
         """A connection that takes the link's place, if that does not answer."""
         self._listing: dict[Kind, set[bytes]] = {}
         """Full lists that have not come to their end."""
+
+    @property
+    def text(self) -> str:
+        """Its name, for a log: escaped, since it may come from outside."""
+        return ascii(self.name.decode("utf-8", "replace"))[1:-1]
 
     # As a member: it hears, and sends nothing itself
 

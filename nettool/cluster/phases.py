@@ -75,3 +75,13 @@ class Phases:
     def of(self, mode: Mode, name: PhaseName) -> Phase:
         """One of them."""
         return self.by_mode[mode][name]
+
+    def add(self, others: Phases) -> None:
+        """Count those of another node with these."""
+        for mode, phases in others.by_mode.items():
+            for name, phase in phases.items():
+                mine = self.of(mode, name)
+                mine.started += phase.started
+                mine.finished += phase.finished
+                mine.size += phase.size
+                mine.seconds += phase.seconds

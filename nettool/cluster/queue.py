@@ -20,7 +20,7 @@ from typing import Any
 
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of, mode_of, name_of
+from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of_run, mode_of, name_of, runs
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
@@ -28,6 +28,8 @@ from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, Live
+
+_DIRECT = Kind.DIRECT
 
 
 class LinkQueue:
@@ -138,8 +140,8 @@ class LinkQueue:
             batches = self._next_batches()
             if not batches:
                 break
-            for batch in batches:
-                self._send(batch, taken, now)
+            for run in runs(batches):
+                self._send(run, taken, now)
         return taken
 
     def _take_again(self, taken: list[bytes], limit: int, now: float) -> None:
@@ -163,23 +165,32 @@ class LinkQueue:
         ready, self.ready, self._ready_bytes = self.ready, [], 0
         return ready
 
-    def _send(self, batch: Batch, taken: list[bytes], now: float) -> None:
-        """Make the frame of a batch, and remember it."""
-        name = name_of(batch)
-        mode = mode_of(batch)
-        size = 0 if isinstance(batch, LossReport) else len(batch.data)
+    def _send(self, run: list[Batch], taken: list[bytes], now: float) -> None:
+        """Make the frame of batches that one frame can take, and remember it."""
+        batch = run[0]
         if batch.kind is Kind.RETURNED and not self.returns_to(batch.sender):
             self._end_wait(batch)
-            self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE, size)
+            self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
             return
-        self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(batch.lines, size, now - batch.at)
+        mode = mode_of(batch)
+        lines, size, waited = batch.lines, len(batch.data), 0.0
+        parts: list[tuple[bytes, int, int]] = []
+        if batch.kind is _DIRECT:
+            parts = [(name_of(one), one.lines, len(one.data)) for one in run]
+            lines, size = sum([part[1] for part in parts]), sum([part[2] for part in parts])
+            waited = sum([one.lines * (now - one.at) for one in run]) / lines
+        elif isinstance(batch, LossReport):
+            size = 0
+        else:
+            waited = now - batch.at
+        self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(lines, size, waited)
         self._number += 1
         sender = batch.sender
         # Lines that come back have a sender there, whose login is that node's number.
         login = self.logins.get(sender, 0) if sender is not None else 0
-        frame = frame_of(batch, self._number, getattr(sender, "login", login))
-        self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += batch.lines
-        self.sent.append(Sent(self._number, frame, batch.lines, name, size, mode, batch.reason, now - batch.at, now))
+        frame = frame_of_run(run, self._number, getattr(sender, "login", login))
+        self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += lines
+        self.sent.append(Sent(self._number, frame, lines, parts, size, mode, batch.reason, waited, now))
         self.sent_bytes += len(frame)
         taken.append(frame)
 
@@ -202,8 +213,8 @@ class LinkQueue:
 
     def _finish_transfer(self, sent: Sent, now: float) -> None:
         self.phases.of(sent.mode, PhaseName.OUTGOING_TRANSFER).finish(sent.lines, sent.size, now - sent.at)
-        if sent.name:
-            self._went(sent.name, sent.size)
+        for name, _, size in sent.parts:
+            self._went(name, size)
 
     def made_room(self, now: float) -> None:
         """The link took something: senders that waited for this go on."""
@@ -342,9 +353,12 @@ class LinkQueue:
     def on_their_way(self) -> dict[Kind, int]:
         """Copies of texts that are in it and not on their way back, by kind."""
         here: dict[Kind, int] = {Kind.DIRECT: 0, Kind.TOPIC: 0}
-        for batch in self.batches():
+        for batch in self.ready:
             if batch.kind in here:
                 here[batch.kind] += batch.lines
+        if self.backlog is not None:
+            here[Kind.DIRECT] += self.backlog.direct.lines - self.backlog.direct.returned
+            here[Kind.TOPIC] += self.backlog.topic.lines
         for sent in self.sent:
             if sent.reason is None:
                 here[Kind.TOPIC if sent.mode is Mode.BROADCAST else Kind.DIRECT] += sent.lines
@@ -356,7 +370,7 @@ class LinkQueue:
 
     def of_name(self, name: bytes) -> tuple[int, list[Batch]]:
         """For one receiver: lines that were sent and are not confirmed, and what was not sent yet."""
-        sent = sum(sent.lines for sent in self.sent if sent.name == name)
+        sent = sum(lines for sent in self.sent for whose, lines, _ in sent.parts if whose == name)
         return sent, [batch for batch in self.batches() if name_of(batch) == name]
 
     def queued(self) -> int:
@@ -377,9 +391,8 @@ class LinkQueue:
     def sizes_by_name(self) -> dict[bytes, int]:
         """Bytes for each receiver, sent ones and others."""
         sizes: dict[bytes, int] = {}
-        for name, size in [(sent.name, sent.size) for sent in self.sent] + [
-            (name_of(batch), len(batch.data)) for batch in self.batches()
-        ]:
+        parts = [part for sent in self.sent for part in sent.parts]
+        for name, _, size in parts + [(name_of(batch), 0, len(batch.data)) for batch in self.batches()]:
             if name:
                 sizes[name] = sizes.get(name, 0) + size
         return sizes

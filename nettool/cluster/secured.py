@@ -69,7 +69,8 @@ class Secured:
             self._links.forget(name)
         for name in (trusted.keys() | known.keys()) - {own}:
             addresses = known.get(name, ())
-            self._links.know(name, [self._endpoint(address) for address in addresses], addresses)
+            where = ", ".join(map(str, addresses))
+            self._links.know(name, [self._endpoint(address) for address in addresses], addresses, where)
 
     def show(self, identity: Identity) -> None:
         """Prove this identity, whose name is the same, to whoever connects or is dialled from now on."""

@@ -7,18 +7,21 @@ queue's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nettool.cluster import frames
+from nettool.cluster.frames import MOST_PARTS, Lines
 from nettool.cluster.frames import Kind as FrameKind
-from nettool.cluster.frames import Lines
 from nettool.cluster.phases import Mode, PhaseName, Phases
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.losses import LossReport, LostReturns
-from nettool.settings import MIB, DeliverySettings, Live, TopicOverflow
+from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
+from nettool.wire.blocks import LONG
+from nettool.wire.lines import cut
 from nettool.wire.replies import direct_prefix, topic_prefix
 
 FACTOR = 8
@@ -34,32 +37,38 @@ UNBOUNDED = 32 * MIB
 """What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
 
 
+_DIRECT = Kind.DIRECT
+
+
 class LinkBounds:
     """The bounds that are in force for a link now."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._of: DeliverySettings | None = None
-        self._scaled = live.delivery
-        self._away = live.delivery
+        self._work_out()
         self.away = True
         """There is no link: topic lines are not waited for."""
 
     @property
     def delivery(self) -> DeliverySettings:
         """See `HasDelivery`."""
-        delivery = self._live.delivery
-        if delivery is not self._of:
-            self._of = delivery
-            size = FACTOR * delivery.outbox_bytes
-            self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
-            self._away = replace(self._scaled, topic_patience=0.0)
+        if self._live.delivery is not self._of:
+            self._work_out()
         return self._away if self.away else self._scaled
 
     @property
     def unconfirmed(self) -> int:
-        """Bytes that may be sent and not confirmed."""
-        return (self.delivery.outbox_bytes or UNBOUNDED) // UNCONFIRMED
+        """Bytes that may be sent and not confirmed; asked for each batch."""
+        if self._live.delivery is not self._of:
+            self._work_out()
+        return self._unconfirmed
+
+    def _work_out(self) -> None:
+        self._of = delivery = self._live.delivery
+        size = FACTOR * delivery.outbox_bytes
+        self._scaled = replace(delivery, outbox_bytes=size, topic_overflow=TopicOverflow.DROP_OLDEST)
+        self._away = replace(self._scaled, topic_patience=0.0)
+        self._unconfirmed = (size or UNBOUNDED) // UNCONFIRMED
 
 
 @dataclass(slots=True)
@@ -69,17 +78,52 @@ class Sent:
     number: int
     frame: bytes
     lines: int
-    name: bytes
-    """Of the receiver; empty for frames that are for none in particular."""
+    parts: Sequence[tuple[bytes, int, int]]
+    """For each receiver his name, lines, and bytes, of which his window was charged; none if it is for none in
+    particular."""
     size: int
-    """Bytes of the batch, of which his window was charged."""
+    """Bytes of the batches that it was made of."""
     mode: Mode
     reason: ReturnReason | None
     """Of lines that go back."""
     waited: float
-    """Seconds from its routing until it was handed to the transport for the first time."""
+    """Seconds from its routing until it was handed to the transport for the first time; a line's mean."""
     at: float
     """When it was handed to the transport."""
+
+
+def runs(batches: list[Batch]) -> Iterator[list[Batch]]:
+    """The same batches in the same order: those that one frame can take, together."""
+    run: list[Batch] = []
+    size = 0
+    for batch in batches:
+        if run:
+            first = run[0]
+            # Any other kind is a frame of its own, and so is one that is larger than a read.
+            joins = batch.kind is first.kind is _DIRECT and batch.sender is first.sender
+            if joins and size + len(batch.data) <= CHUNK and len(run) < MOST_PARTS:
+                run.append(batch)
+                size += len(batch.data)
+                continue
+            yield run
+        run, size = [batch], len(batch.data)
+    if run:
+        yield run
+
+
+def frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
+    """The payload of a frame for all of a run."""
+    first = run[0]
+    if len(run) == 1:
+        return frame_of(first, number, login)
+    sender = first.sender
+    assert sender is not None, "lines are somebody's"
+    prefix = direct_prefix(sender.name)
+    parts = []
+    for batch in run:
+        short, _, there = batch.address.partition(b"@")
+        parts.append((short, bool(there), _without(batch.data, prefix)))
+    return frames.render_names(number, login, _short(sender.name), parts)
 
 
 def frame_of(batch: Batch, number: int, login: int) -> bytes:
@@ -127,6 +171,9 @@ def name_of(batch: Batch) -> bytes:
 
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
     """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
+    if data.find(b"\n") >= LONG:
+        skip = len(prefix)
+        return b"".join([line[skip:] for line in cut(bytes(data))])
     return bytes(data[len(prefix) :].replace(b"\n" + prefix, b"\n"))
 
 

@@ -25,10 +25,18 @@ from nettool.cluster.judges import Judge, trust_nobody
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import Alarm, LinkFactory
-from nettool.cluster.snapshots import LinkSnapshot, snapshot_of
+from nettool.cluster.snapshots import (
+    FarSnapshot,
+    LinkSnapshot,
+    LinkTotals,
+    far_snapshot_of,
+    snapshot_of,
+    totals_of,
+    way_snapshot_of,
+)
 from nettool.errors import LinkEnd
 from nettool.outbox.batch import Kind
-from nettool.outbox.facts import LaneName, OutboxSnapshot, gates_of
+from nettool.outbox.facts import LaneName, gates_of
 from nettool.outbox.gates import Gate
 from nettool.outbox.turn import Turn
 from nettool.settings import Live
@@ -82,22 +90,23 @@ class LinkService(Service):
 
     # Which nodes there are
 
-    def know(self, name: bytes, addresses: Addresses = (), key: object = None) -> Neighbour:
+    def know(self, name: bytes, addresses: Addresses = (), key: object = None, where: str = "") -> Neighbour:
         """There is such a node, to be dialled at these addresses in order; at none, it is waited for.
 
         If it was known already, other addresses are tried at once, unless it is linked; the same ones change nothing.
-        `key` is what two calls' addresses are compared by, where the endpoints themselves cannot be.
+        `key` is what two calls' addresses are compared by, where the endpoints themselves cannot be; `where` is how
+        they are written, for a log.
         """
         neighbour = self.linked.add(name)
         dialler = self._diallers.get(name)
         key = tuple(addresses) if key is None else key
         if dialler is None:
             dialler = self._diallers[name] = Dialler(neighbour, self._clock, self._turn, self._chance, self._explain)
-            dialler.redial(addresses)
+            dialler.redial(addresses, where)
             if self.running:
                 dialler.start()
         elif key != self._keys[name]:
-            dialler.redial(addresses)
+            dialler.redial(addresses, where)
         self._keys[name] = key
         return neighbour
 
@@ -190,11 +199,24 @@ class LinkService(Service):
         now = self._clock.seconds()
         return [snapshot_of(neighbour, now) for _, neighbour in sorted(self.linked.neighbours.items())]
 
-    def why(self, address: bytes) -> OutboxSnapshot | None:
-        """What is under way to `name@node`, who wrote it and who waits because of him; nothing for a node unknown."""
-        name, _, node = address.partition(b"@")
+    def why(self, address: bytes) -> FarSnapshot | None:
+        """What is under way to `name@node`, who wrote it and who waits because of him; nothing for a node unknown.
+
+        Without a node, of the one node that has somebody of that name, if there is only one.  `@node` is the way there.
+        """
+        name, at, node = address.partition(b"@")
+        if not at:
+            nodes = self.linked.nodes_with(name)
+            node = nodes[0] if len(nodes) == 1 else b""
         neighbour = self.linked.neighbours.get(node)
-        return None if neighbour is None else neighbour.far(name).snapshot(self._clock.seconds())
+        if neighbour is None:
+            return None
+        now = self._clock.seconds()
+        return far_snapshot_of(neighbour, name, now) if name else way_snapshot_of(neighbour, now)
+
+    def totals(self) -> LinkTotals:
+        """All that was counted, of nodes that are not known any more too: no count becomes less."""
+        return totals_of(self.linked)
 
     def on_their_way(self) -> dict[Kind, int]:
         """Copies of texts that are accepted here and not yet there, those on their way back left out, by kind."""

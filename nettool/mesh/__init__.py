@@ -7,7 +7,7 @@ one queue; events.  Never: a lock; a loop that waits; a queue without a bound; a
 Read `mesh` first, then in the direction of a payload: `outgoing`, `connection`, `stream` (or `inproc`) and `framing`
 out, and back by `connection` and `incoming`.  `transports`, `sockets`, `listener` and `addresses` make connections;
 `ws`, `websocket` and `heartbeat` are WebSocket; `secure` is what TLS trusts; `threads` is the same for programs without
-a reactor; `testing` is what every transport is held to.
+a reactor, by way of `crossing`; `testing` is what every transport is held to.
 
 What must never happen:
 

@@ -79,12 +79,15 @@ class Connection:
 
     # What a mesh does
 
-    def join(self, id: Hashable, incoming: Incoming, when_ended: Callable[[Connection], None]) -> None:
-        """Bring everything to this queue from now on, what is pending first."""
+    def check_free(self) -> None:
+        """Raise if nobody may have it: `AlreadyInUse`, or `ConnectionGone` if it is being closed."""
         if self._incoming is not None or self._receivers:
             raise AlreadyInUse(f"{self!r} is in a mesh, or somebody waits for its recv")
         if self._closing is not None:
             raise ConnectionGone(ConnectionAborted("it is being closed"))
+
+    def join(self, id: Hashable, incoming: Incoming, when_ended: Callable[[Connection], None]) -> None:
+        """Bring everything to this queue from now on, what is pending first."""
         self.id, self._incoming, self._when_ended = id, incoming, when_ended
         self.received = self.outgoing.sent = 0
         pending, self.pending = self.pending, []
@@ -140,8 +143,6 @@ class Connection:
 
     def arrived(self, payloads: list[bytes], size: int) -> None:
         """See `IWireOwner`."""
-        if self._closing is not None and self._incoming is None:
-            return
         if self._incoming is not None:
             self._incoming.arrived(self, payloads, size)
             return
@@ -149,7 +150,10 @@ class Connection:
         while self.pending and self._receivers:
             self._receivers.popleft().callback(self.pending.pop(0))
         if self._incoming is None:  # whoever received may have put it into a mesh meanwhile
-            self._read(bool(self._receivers))
+            self._read_for_receivers()
+
+    def _read_for_receivers(self) -> None:
+        self._read(bool(self._receivers) and self._closing is None)
 
     def writable(self) -> None:
         """See `IWireOwner`."""
@@ -199,6 +203,8 @@ class Connection:
             return succeed(self.pending.pop(0))
         if self.reason is not None:
             return fail(ConnectionGone(self.reason))
+        if self._closing is not None:
+            return fail(ConnectionGone(ConnectionAborted("it is being closed")))
         received: Deferred[bytes] = Deferred(self._forget)
         if timeout is not None:
             timer = self.turn.clock.callLater(max(timeout, 0), self._time_out, received, timeout)
@@ -209,15 +215,18 @@ class Connection:
 
     def _forget(self, received: Deferred[bytes]) -> None:
         self._receivers.remove(received)
-        self._read(bool(self._receivers))
+        self._read_for_receivers()
 
     def _time_out(self, received: Deferred[bytes], timeout: float) -> None:
         self._forget(received)
         received.errback(TimeoutError(f"nothing was received within {timeout:g} s"))
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Deferred[None]:
-        """See `IConnection`; what was read and not received can still be, if the connection is in no mesh."""
-        closed: Deferred[None] = Deferred(lambda _: self.abort())
+        """See `IConnection`; what was read and not received can still be, if the connection is in no mesh.
+
+        Cancelling it ends the connection at once.  Of several calls the shortest time holds.
+        """
+        closed: Deferred[None] = Deferred(self._cut_off)
         if self.reason is not None:
             closed.callback(None)
             return closed
@@ -229,7 +238,14 @@ class Connection:
             self._timer = self.turn.clock.callLater(max(timeout, 0), self.abort)
         else:
             self._closing.append(closed)
+            if self._timer is not None and self._timer.getTime() > self.turn.clock.seconds() + timeout:
+                self._timer.reset(max(timeout, 0))
         return closed
+
+    def _cut_off(self, closed: Deferred[None]) -> None:
+        assert self._closing is not None
+        self._closing.remove(closed)
+        self.abort()
 
     def _finish(self) -> None:
         if self.reason is None:

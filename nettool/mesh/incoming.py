@@ -70,6 +70,8 @@ class Incoming:
         """The oldest ones, made to be taken one by one."""
         self._runs: deque[Run] = deque()
         """All others, as they were read."""
+        self._gone = 0
+        """How many of the oldest run have been taken: a small piece of a long run costs no copy of the rest."""
         self._in_runs = 0
         self._low = capacity // 2
         self._held = 0
@@ -164,8 +166,11 @@ class Incoming:
     def by_id(self) -> dict[Hashable, tuple[int, int]]:
         """Envelopes and bytes that are queued, of each connection."""
         counts: dict[Hashable, tuple[int, int]] = {}
+        gone = self._gone
         for id, payloads in [*self._runs, *((id, [payload]) for id, payload in self._made)]:
             count, size = counts.get(id, (0, 0))
+            if gone:  # of the first one only
+                payloads, gone = payloads[gone:], 0
             counts[id] = count + len(payloads), size + sum(map(len, payloads))
         return counts
 
@@ -190,9 +195,15 @@ class Incoming:
 
     def _make(self) -> None:
         """The oldest run is taken one by one from now on."""
-        run = self._runs.popleft()
+        run = self._pop_run()
         self._in_runs -= len(run[1])
         self._made.extend(made(run))
+
+    def _pop_run(self) -> Run:
+        """The oldest run, or what is left of it."""
+        id, payloads = self._runs.popleft()
+        gone, self._gone = self._gone, 0
+        return id, payloads[gone:] if gone else payloads
 
     def pop(self) -> Envelope:
         """The oldest envelope."""
@@ -220,12 +231,16 @@ class Incoming:
         runs, room = self._runs, limit
         popped: list[Run] = []
         while room and runs:
-            id, payloads = runs.popleft()
-            if len(payloads) > room:
-                runs.appendleft((id, payloads[room:]))
-                payloads = payloads[:room]
-            popped.append((id, payloads))
-            room -= len(payloads)
+            id, payloads = runs[0]
+            gone = self._gone
+            if len(payloads) - gone > room:
+                popped.append((id, payloads[gone : gone + room]))
+                self._gone += room
+                room = 0
+            else:
+                run = self._pop_run()
+                popped.append(run)
+                room -= len(run[1])
         self._in_runs -= limit - room
         return popped
 

@@ -78,22 +78,22 @@ class Mesh:
     def add(self, connection: Connection, id: Hashable) -> None:
         """Take a connection over: what it brings is received here, with this id.
 
-        Raises `DuplicateId`, `AlreadyInUse` if the connection is in a mesh already, and `MeshClosed`.  A connection
+        Raises `DuplicateId`, `AlreadyInUse` if the connection is in a mesh already, `ConnectionGone` if it is being
+        closed, and `MeshClosed`.  A connection
         that has ended is taken, too: what it brought is received, then it is told as `Disconnected`.
         """
         if self._closed:
             raise MeshClosed()
+        if not isinstance(connection, Connection):
+            raise TypeError(f"a mesh takes connections (is an `await` missing?), not {connection!r}")
         if id in self._connections:
             raise DuplicateId(id)
+        connection.check_free()
         connection.outgoing.set_bounds(self._outgoing_capacity, self._outgoing_bytes, self._max)
         connection.wire.limit(self._max)
         self._connections[id] = connection
         self._outgoing[id] = connection.outgoing
-        try:
-            connection.join(id, self._incoming, self._disconnected)
-        except Exception:
-            del self._connections[id], self._outgoing[id]
-            raise
+        connection.join(id, self._incoming, self._disconnected)
         self._tell(Added(id))
 
     def remove(self, id: Hashable, timeout: float | None = None) -> Deferred[Connection]:
@@ -101,8 +101,10 @@ class Mesh:
 
         From the call on it takes no more envelopes and is not read; what is in the incoming queue stays there.  Fails
         with `NotFound`, with the built-in `TimeoutError` (seconds) if it takes too little too slowly, which leaves it
-        in the mesh as it was, as cancelling does, and with `ConnectionGone` if it ends meanwhile.
+        in the mesh as it was, as cancelling does, with `ConnectionGone` if it ends meanwhile, and with `MeshClosed`.
         """
+        if self._closed:
+            return fail(MeshClosed())
         outgoing = self._outgoing.pop(id, None)
         if outgoing is None:
             return fail(NotFound(id))
@@ -195,7 +197,7 @@ class Mesh:
         return outgoing
 
     def _too_large(self, envelope: Envelope) -> EnvelopeTooLarge:
-        return EnvelopeTooLarge(f"{len(envelope.payload)} bytes are more than max_envelope={self._max}", envelope)
+        return EnvelopeTooLarge(f"{len(envelope[1])} bytes are more than max_envelope={self._max}", envelope)
 
     def _refusal(self, envelope: Envelope, outgoing: Outgoing) -> Exception:
         gone = outgoing.closed
@@ -203,7 +205,7 @@ class Mesh:
             return ConnectionGone(gone.reason, envelope)
         if gone is not None:
             return ConnectionGone(gone, envelope)
-        return QueueFull(f"the queue for {envelope.id!r} has {len(outgoing.queue)} envelopes", envelope)
+        return QueueFull(f"the queue for {envelope[0]!r} has {len(outgoing.queue)} envelopes", envelope)
 
     def send_when_ready(self, envelope: Envelope) -> Deferred[None]:
         """Take an envelope as soon as there is room in that one connection's queue.
@@ -217,7 +219,7 @@ class Mesh:
             ready: Deferred[None] = Deferred()
             ready.errback(Failure())
             return ready
-        return outgoing.when_ready(envelope.payload).addErrback(self._with_envelope, envelope, outgoing)
+        return outgoing.when_ready(envelope[1]).addErrback(self._with_envelope, envelope, outgoing)
 
     def _with_envelope(self, failure: Failure, envelope: Envelope, outgoing: Outgoing) -> Failure:
         if failure.check(ConnectionGone, MeshClosed):
@@ -242,7 +244,7 @@ class Mesh:
                 taken[id], errors[id] = count, error
         if errors:
             left = many.without(taken)
-            first = errors[left[0].id]
+            first = errors[left[0][0]]
             first.envelopes = left
             raise first
 
@@ -326,19 +328,18 @@ class Mesh:
         """Stop reading, send what is queued, then close every connection; cut off what takes longer, in seconds.
 
         Receivers still get what was read.  Each connection is told as `Disconnected`, with what was not sent.
-        Cancelling it cuts everything off at once.
+        Cancelling it cuts everything off at once.  Of several calls the shortest time holds.
         """
         closed: Deferred[None] = Deferred(self._abort)
         self._closers.append(closed)
         if not self._closed:
             self._closed = True
             self._incoming.close()
-            for removal in tuple(self._removals.values()):
+            removals, self._removals = self._removals, {}
+            for removal in removals.values():
                 removal.fail(MeshClosed())
-            connections = tuple(self._connections.values())
-            gatherResults([connection.close(timeout) for connection in connections]).addCallback(self._all_closed)
-        elif not self._connections:
-            self._all_closed(None)
+        connections = tuple(self._connections.values())
+        gatherResults([connection.close(timeout) for connection in connections]).addCallback(self._all_closed)
         return closed
 
     def _all_closed(self, _: object) -> None:

@@ -1,142 +1,33 @@
 """
 The mesh for programs that run no reactor.
 
-In: blocking calls, from any thread.  Out: their results, or their errors.  Never: a lock held while it waits; a reactor
-started twice, or stopped; a call that waits for the thread it is made in; anything shared with a forked child.
+In: blocking calls, from any thread.  Out: their results, or their errors.  Never: a lock held while it waits; something
+that arrived for a call that was interrupted, and that nobody has.
 
 Each call crosses over to the reactor's thread once; `send_many` and `recv_many` cross once for many envelopes.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ReactorNotRestartable
-from twisted.python.failure import Failure
-from twisted.python.threadable import isInIOThread
+from twisted.internet.defer import Deferred
 
 from nettool._reactor import process_reactor
-from nettool.mesh.connection import CLOSE_TIMEOUT
+from nettool.mesh.connection import CLOSE_TIMEOUT, Connection
+from nettool.mesh.crossing import Crossing
 from nettool.mesh.envelope import ConnectionStats, Envelope, Event
 from nettool.mesh.envelopes import Envelopes
-from nettool.mesh.errors import MeshClosed, WrongThread
+from nettool.mesh.errors import MeshClosed, MeshError
 from nettool.mesh.mesh import Mesh
 from nettool.mesh.transports import transport as twisted_transport
-
-T = TypeVar("T")
-
-START_TIMEOUT = 30.0
-"""Seconds that the reactor has to start."""
-
-_lock = threading.Lock()
-_pid: int | None = None
-"""The process in which the reactor runs that is used here."""
-_after_fork = "this process was forked: the connections are its parent's; make new ones in a process that is started"
-
-
-def _start() -> Any:
-    """The reactor, running: the one that runs already, or the process's, in a thread of its own from now on."""
-    global _pid
-    if _pid is None:
-        _pid = os.getpid()
-    _check_process()
-    reactor = process_reactor()
-    with _lock:
-        if not reactor.running:
-            ready = threading.Event()
-            reactor.callWhenRunning(ready.set)
-            # Threads of the pool (it looks names up) would keep the process from ending: nothing stops this reactor.
-            reactor.getThreadPool().threadFactory = _daemon
-            thread = _daemon(target=_run, args=(reactor, ready), name="nettool.mesh reactor")
-            thread.start()
-            if not ready.wait(START_TIMEOUT):
-                raise MeshClosed(f"the reactor did not start within {START_TIMEOUT:g} s")
-            if not reactor.running:
-                raise MeshClosed("the reactor has been stopped, and cannot be started again")
-    return reactor
-
-
-def _check_process() -> None:
-    if os.getpid() != _pid:
-        raise MeshClosed(_after_fork)
-
-
-def _run(reactor: Any, ready: threading.Event) -> None:
-    try:
-        # No handlers: signals are for the program, in its main thread, where Ctrl-C interrupts whatever call waits.
-        reactor.run(installSignalHandlers=False)
-    except ReactorNotRestartable:
-        pass  # whoever waits sees that it does not run
-    finally:
-        ready.set()
-
-
-def _daemon(*arguments: Any, **named: Any) -> threading.Thread:
-    return threading.Thread(*arguments, **named, daemon=True)
-
-
-class _Crossing:
-    """Calls things in the reactor's thread and waits for them."""
-
-    def __init__(self) -> None:
-        self._reactor = _start()
-
-    def call(
-        self, function: Callable[..., Any], *arguments: Any, put_back: Callable[[Any], object] | None = None
-    ) -> Any:
-        """The result of the call, or of the Deferred that it returns.
-
-        If this thread is interrupted meanwhile, as by Ctrl-C, the Deferred is cancelled; what it brought all the same
-        goes to `put_back`, in the reactor's thread.
-        """
-        _check_process()
-        if isInIOThread():
-            raise WrongThread("this would block the reactor's own thread: use nettool.mesh.Mesh there")
-        if not self._reactor.running:
-            raise MeshClosed("the reactor has been stopped")
-        crossed: Future[Any] = Future()
-        pending: list[Deferred[Any]] = []
-
-        def start() -> None:
-            deferred = maybeDeferred(function, *arguments)
-            pending.append(deferred)
-            deferred.addCallbacks(crossed.set_result, lambda failure: crossed.set_exception(_error(failure)))
-
-        self._reactor.callFromThread(start)
-        try:
-            return crossed.result()
-        except BaseException:
-            if not crossed.done() or not _raised_by(crossed):
-                self._reactor.callFromThread(_give_up, pending, crossed, put_back)
-            raise
-
-
-def _error(failure: Failure) -> BaseException:
-    error = failure.value
-    return error if error is not None else RuntimeError("failed without an error")
-
-
-def _raised_by(crossed: Future[Any]) -> bool:
-    """Whether the future itself raised: otherwise its waiting was interrupted."""
-    return crossed.exception() is not None
-
-
-def _give_up(pending: list[Deferred[Any]], crossed: Future[Any], put_back: Callable[[Any], object] | None) -> None:
-    if not crossed.done():
-        pending[0].cancel()
-    if put_back is not None and crossed.exception() is None:
-        put_back(crossed.result())
 
 
 class ThreadedConnection:
     """See `IConnection`; its methods block."""
 
-    def __init__(self, crossing: _Crossing, connection: Any) -> None:
+    def __init__(self, crossing: Crossing, connection: Any) -> None:
         self._crossing = crossing
         self.inner = connection
 
@@ -150,9 +41,9 @@ class ThreadedConnection:
         """The other end's address."""
         return str(self.inner.remote_endpoint)
 
-    def send(self, payload: bytes) -> None:
-        """Send a payload, when there is room."""
-        self._crossing.call(self.inner.send, payload)
+    def send(self, payload: bytes, timeout: float | None = None) -> None:
+        """Send a payload, when there is room; after `timeout` seconds, the built-in `TimeoutError`."""
+        self._crossing.call(lambda: _in_time(self.inner.send(payload), timeout))
 
     def recv(self, timeout: float | None = None) -> bytes:
         """The next payload."""
@@ -176,7 +67,7 @@ class ThreadedConnection:
 class ThreadedListener:
     """See `IListener`; its methods block."""
 
-    def __init__(self, crossing: _Crossing, listener: Any) -> None:
+    def __init__(self, crossing: Crossing, listener: Any) -> None:
         self._crossing = crossing
         self._listener = listener
         self.endpoint: str = listener.endpoint
@@ -209,7 +100,7 @@ class ThreadedListener:
 class ThreadedTransport:
     """See `ITransport`; its methods block."""
 
-    def __init__(self, crossing: _Crossing, inner: Any) -> None:
+    def __init__(self, crossing: Crossing, inner: Any) -> None:
         self._crossing = crossing
         self._transport = inner
         self.schemes = inner.schemes
@@ -234,7 +125,7 @@ def _abort(connection: Any) -> None:
 
 def transport(scheme: str = "", **options: Any) -> ThreadedTransport:
     """As `nettool.mesh.transport`, for a `ThreadedMesh`."""
-    crossing = _Crossing()
+    crossing = Crossing()
     return ThreadedTransport(crossing, twisted_transport(scheme, **options))
 
 
@@ -249,17 +140,26 @@ class ThreadedMesh:
     """
 
     def __init__(self, *capacities: int, **options: Any) -> None:
-        self._crossing = _Crossing()
+        self._crossing = Crossing()
         self._call = self._crossing.call
         self._mesh: Mesh = self._call(lambda: Mesh(*capacities, **options))
 
     def add(self, connection: ThreadedConnection, id: Hashable) -> None:
         """See `Mesh.add`."""
+        if not isinstance(connection, ThreadedConnection):
+            raise TypeError(f"a ThreadedMesh takes connections of nettool.mesh.threads.transport, not {connection!r}")
         self._call(self._mesh.add, connection.inner, id)
 
     def remove(self, id: Hashable, timeout: float | None = None) -> ThreadedConnection:
         """See `Mesh.remove`."""
-        return ThreadedConnection(self._crossing, self._call(self._mesh.remove, id, timeout))
+
+        def put_back(connection: Connection) -> None:
+            try:
+                self._mesh.add(connection, id)
+            except MeshError:
+                connection.abort()  # the mesh is closed, or the id taken: nobody has the connection
+
+        return ThreadedConnection(self._crossing, self._call(self._mesh.remove, id, timeout, put_back=put_back))
 
     def send(self, envelope: Envelope) -> None:
         """See `Mesh.send`."""
@@ -267,13 +167,7 @@ class ThreadedMesh:
 
     def send_when_ready(self, envelope: Envelope, timeout: float | None = None) -> None:
         """See `Mesh.send_when_ready`; after `timeout` seconds, the built-in `TimeoutError`."""
-        self._call(self._when_ready, envelope, timeout)
-
-    def _when_ready(self, envelope: Envelope, timeout: float | None) -> Deferred[None]:
-        ready = self._mesh.send_when_ready(envelope)
-        if timeout is not None:
-            ready.addTimeout(timeout, process_reactor(), lambda *_: _raise_timeout(timeout))
-        return ready
+        self._call(lambda: _in_time(self._mesh.send_when_ready(envelope), timeout))
 
     def send_many(self, envelopes: Iterable[Envelope]) -> None:
         """See `Mesh.send_many`."""
@@ -332,6 +226,12 @@ class ThreadedMesh:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _in_time(ready: Deferred[None], timeout: float | None) -> Deferred[None]:
+    if timeout is not None:
+        ready.addTimeout(max(timeout, 0), process_reactor(), lambda *_: _raise_timeout(timeout))
+    return ready
 
 
 def _raise_timeout(timeout: float) -> None:

@@ -18,7 +18,8 @@ from nettool.ops import snapshots
 from nettool.service import NodeService
 
 QUEUES = 20
-"""The largest queues are told with who fills them and who waits; each costs a look at all peers."""
+"""The largest queues, and those on other nodes who are slow, are told with who fills them and who waits; each costs a
+look at all peers."""
 
 SLICE = 0.005
 """Seconds of a turn that may be spent on rows."""
@@ -67,8 +68,9 @@ def rows_of(node: NodeService) -> Iterator[tuple[str, object]]:
     yield from (("peer", peer) for peer in peers)
     yield from (("topic", topic) for topic in topics)
     yield from (("link", link) for link in links)
+    slow = [name for link in links for name in link.slow]
     largest = sorted((peer for peer in peers if peer.queued_bytes), key=lambda peer: -peer.queued_bytes)
-    for peer in largest[:QUEUES]:
-        queue = snapshots.why(node, peer.name)
+    for name in [peer.name for peer in largest[:QUEUES]] + slow[:QUEUES]:
+        queue = snapshots.why(node, name)
         if queue is not None:
             yield "queue", queue

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from nettool.errors import CloseReason, DropReason, ErrorCode, ReturnReason
 from nettool.ops import snapshots
 from nettool.ops.lag import ReactorLag
+from nettool.ops.links import LinkPhase, LinkStats
 from nettool.outbox.facts import gates_of
 from nettool.service import NodeService
 
@@ -30,7 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `exposition` gives."""
 
 STATES = ("starting", "running", "draining")
-LINK_STATES = ("up", "connecting", "down")
 Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
@@ -58,6 +58,7 @@ def families(node: NodeService) -> Iterator[Metric]:
     yield from of_what_came(stats)
     yield from _of_the_process(node)
     yield from _of_reloads(getattr(node, "reloads", None))
+    yield from of_links(stats.links)
 
 
 class _Node(Collector):
@@ -103,9 +104,9 @@ def _of_connections(node: NodeService, stats: snapshots.Stats) -> Iterator[Metri
     yield _one(GaugeMetricFamily, "nettool_peers", "Peers that can be written to.", stats.peers)
     yield _each(GaugeMetricFamily, "nettool_connections", "Connections by phase.", "phase", stats.phases)
     yield _one(GaugeMetricFamily, "nettool_topics", "Topics that somebody hears.", stats.topics)
-    links = [link.state for link in snapshots.links(node)]
-    by_state = {state: float(links.count(state)) for state in LINK_STATES}
-    yield _each(GaugeMetricFamily, "nettool_links", "Links to other nodes.", "state", by_state)
+    yield _each(
+        GaugeMetricFamily, "nettool_links", "Other nodes by the state of their link.", "state", stats.links.states
+    )
     closed = {reason: stats.closed.get(reason.value.decode(), 0) for reason in CloseReason}
     yield _one(
         CounterMetricFamily,
@@ -230,6 +231,93 @@ def of_phases(stats: Any) -> Iterator[Metric]:
         family = kind(name, meaning, labels=["mode", "phase"])
         for passing in getattr(stats, "passing", ()):
             family.add_metric([passing.mode, passing.phase], value(passing))
+        yield family
+
+
+_LINKS: tuple[tuple[Family, str, str, Callable[[LinkStats], float]], ...] = (
+    (
+        GaugeMetricFamily,
+        "nettool_link_longest_down_seconds",
+        "For how long the node that is not linked for longest has not been.",
+        lambda it: it.longest_down,
+    ),
+    (GaugeMetricFamily, "nettool_link_peers", "Peers that other nodes say are there.", lambda it: it.peers),
+    (GaugeMetricFamily, "nettool_link_queued_lines", "Lines for other nodes, not sent.", lambda it: it.queued_lines),
+    (
+        GaugeMetricFamily,
+        "nettool_link_queued_bytes",
+        "Bytes of lines for other nodes, not sent, with a charge for each batch.",
+        lambda it: it.queued_bytes,
+    ),
+    (
+        GaugeMetricFamily,
+        "nettool_link_unconfirmed_lines",
+        "Lines that were sent to other nodes and are not known to be routed there.",
+        lambda it: it.unconfirmed_lines,
+    ),
+    (
+        GaugeMetricFamily,
+        "nettool_link_unconfirmed_bytes",
+        "Bytes of frames that are kept until they are confirmed.",
+        lambda it: it.unconfirmed_bytes,
+    ),
+    (
+        GaugeMetricFamily,
+        "nettool_link_unconfirmed_seconds",
+        "For how long the oldest line that was sent on a link has not been confirmed; of links that are up.",
+        lambda it: it.unconfirmed_for,
+    ),
+    (GaugeMetricFamily, "nettool_link_full", "Ways to other nodes that are full.", lambda it: it.full),
+    (
+        GaugeMetricFamily,
+        "nettool_link_slow_receivers",
+        "Receivers on other nodes whose senders wait, or get their lines back.",
+        lambda it: it.slow_receivers,
+    ),
+    (
+        CounterMetricFamily,
+        "nettool_link_resent_lines",
+        "Lines that were sent again after a cut.",
+        lambda it: it.resent_lines,
+    ),
+    (
+        CounterMetricFamily,
+        "nettool_link_duplicate_frames",
+        "Frames that came again after a cut, and were not routed again.",
+        lambda it: it.duplicate_frames,
+    ),
+)
+
+_LINK_PHASES: tuple[tuple[Family, str, str, Callable[[LinkPhase], float]], ...] = (
+    (CounterMetricFamily, "nettool_link_phase_started", "Lines that began a phase of a link.", lambda it: it.started),
+    (
+        CounterMetricFamily,
+        "nettool_link_phase_finished",
+        "Lines that ended a phase of a link, well or not.",
+        lambda it: it.finished,
+    ),
+    (GaugeMetricFamily, "nettool_link_phase_in_flight", "Lines in a phase of a link.", lambda it: it.in_flight),
+    (CounterMetricFamily, "nettool_link_phase_bytes", "Bytes of lines that passed a phase.", lambda it: it.bytes),
+    (
+        CounterMetricFamily,
+        "nettool_link_phase_seconds",
+        "Time in a phase of a link: the sum over lines.",
+        lambda it: it.seconds,
+    ),
+)
+
+
+def of_links(links: LinkStats) -> Iterator[Metric]:
+    """Other nodes, all together; a node without links tells nothing of them."""
+    there = bool(links.ends)
+    for kind, name, meaning, value in _LINKS:
+        yield _one(kind, name, meaning, value(links) if there else None)
+    meaning = "Connections to other nodes that ended or could not be made, by reason."
+    yield _each(CounterMetricFamily, "nettool_link_ends", meaning, "reason", links.ends)
+    for of_kind, name, meaning, of_phase in _LINK_PHASES:
+        family = of_kind(name, meaning, labels=["mode", "phase"])
+        for phase in links.phases:
+            family.add_metric([phase.mode, phase.phase], of_phase(phase))
         yield family
 
 

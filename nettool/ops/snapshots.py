@@ -10,16 +10,18 @@ what is queued, of one peer; all others cost the same for each peer, whatever is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 from nettool.addresses import address_text
-from nettool.ops.totals import DRAIN, Paused, Stats, Waits, Walk, state, stats, text
-from nettool.outbox.facts import Waiter, full_for
+from nettool.ops.links import Link, There, links_of, there
+from nettool.ops.queued import Filler, Lane, Waiting, fillers_of, lanes_of, text, waiting_of
+from nettool.ops.totals import DRAIN, Paused, Stats, Waits, Walk, state, stats
+from nettool.outbox.facts import full_for
 from nettool.peers.factory import ClosedConnection
 from nettool.peers.protocol import PeerProtocol
 from nettool.peers.session import Phase
@@ -33,6 +35,7 @@ __all__ = [
     "Link",
     "Peer",
     "Stats",
+    "There",
     "Topic",
     "Waiting",
     "Waits",
@@ -105,51 +108,6 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A connection to another node."""
-
-    node: str
-    state: str
-    queued_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Filler:
-    """A sender who has something in an outbox."""
-
-    name: str
-    lines: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A sender who is not read because of an outbox."""
-
-    name: str
-    lane: str
-    """For what: direct lines, topic lines, or its own answers."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Lines to the name, or topic lines, that wait in an outbox whose transport takes nothing now."""
-
-    lane: str
-    """direct or topic."""
-    held_bytes: int
-    full_for: float | None
-    """Nothing if it is not full."""
-    patience: float
-    """What its senders wait for at most; infinity for ever."""
-    patience_over: bool
-    """Whether they are read again although it is full: new lines are given back, or push out the oldest."""
-    patience_left: float | None
-    """Until that is so; infinity for never; nothing if it is not full, or patience is over."""
-
-
-@dataclass(frozen=True, slots=True)
 class Why:
     """Why a peer gets its lines late: what is queued, since when, who fills it, and who waits because of it."""
 
@@ -185,14 +143,9 @@ def closed(node: NodeService, order: str = "", limit: int | None = None, offset:
     return [Closed(**{field: get(gone) for field, get in _CLOSED.items()}) for gone in rows]
 
 
-def links(node: NodeService) -> list[Link]:
-    """Other nodes, sorted by name, each with the link to it; none for a node alone."""
-    if node.links is None:
-        return []
-    return [
-        Link(text(link.node), link.state.value, link.queued_bytes + link.unconfirmed_bytes)
-        for link in node.links.snapshot()
-    ]
+def links(node: NodeService, order: str = "", limit: int | None = None, offset: int = 0) -> list[Link]:
+    """Other nodes, sorted by name, each with the link to it, or as `order` says; none for a node alone; see `peers`."""
+    return _ordered(links_of(node), _LINK, order, limit, offset)
 
 
 # Of peers
@@ -208,14 +161,18 @@ def peers(node: NodeService, order: str = "", limit: int | None = None, offset: 
     return [_peer(connection, fields) for connection in _ordered(node.peers.connections, fields, order, limit, offset)]
 
 
-def why(node: NodeService, name: str) -> Why | None:
-    """Why this peer gets its lines late; nothing if there is no such peer."""
+def why(node: NodeService, name: str) -> Why | There | None:
+    """Why this peer gets its lines late; nothing if there is no such peer.
+
+    On another node if the name has one, or if nobody here has it and somebody on one other node has.
+    """
     wanted = name.encode("utf-8", "surrogateescape")
+    wanted = wanted.removesuffix(b"@" + node.live.node.name)
     for connection in node.peers.connections:
         session = connection.session
         if wanted and session.name == wanted and session.phase not in (Phase.WAITING, Phase.GONE):
             return _why(node, connection)
-    return None
+    return there(node, wanted)
 
 
 def _why(node: NodeService, connection: PeerProtocol) -> Why:
@@ -229,26 +186,11 @@ def _why(node: NodeService, connection: PeerProtocol) -> Why:
         bound=delivery.outbox_bytes,
         low_water=delivery.low_water,
         blocked=outbox.blocked,
-        lanes=tuple(
-            Lane(
-                lane.lane.value,
-                lane.held_bytes,
-                lane.full_for,
-                patience[lane.lane.value],
-                lane.patience_over,
-                lane.patience_left,
-            )
-            for lane in queued.lanes
-        ),
-        fillers=tuple(Filler(text(filler.name), filler.lines, filler.bytes) for filler in queued.fillers),
-        waiting=tuple(_waiting(queued.waiting)),
+        lanes=lanes_of(queued, patience),
+        fillers=fillers_of(queued),
+        waiting=waiting_of(queued),
         given_up_in=None if given_up == inf else max(given_up - now, 0.0),
     )
-
-
-def _waiting(waiters: Iterable[Waiter]) -> Iterator[Waiting]:
-    for waiter in waiters:
-        yield Waiting(text(waiter.name), waiter.lane.value, waiter.seconds)
 
 
 class _Moment:
@@ -288,6 +230,8 @@ _PEER: dict[str, Callable[[_Moment, PeerProtocol], Any]] = {
 }
 
 _TOPIC: dict[str, Callable[[tuple[bytes, int]], Any]] = {"name": itemgetter(0), "hearers": itemgetter(1)}
+
+_LINK: dict[str, Callable[[Link], Any]] = {field.name: attrgetter(field.name) for field in fields(Link)}
 
 _CLOSED: dict[str, Callable[[ClosedConnection], Any]] = {
     "name": lambda gone: text(gone.name),

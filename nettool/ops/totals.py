@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from nettool import __version__
 from nettool.broker.ledger import LedgerSnapshot
 from nettool.cluster.service import LinkService
+from nettool.cluster.snapshots import LinkSnapshot
 from nettool.interfaces import ISender
+from nettool.ops.links import LinkStats, link_stats
+from nettool.ops.queued import text
 from nettool.outbox.batch import Kind
 from nettool.outbox.facts import LaneName, gates_of
 from nettool.outbox.passage import Passage
@@ -98,7 +101,7 @@ class Stats:
     dropped_bytes: dict[str, int]
     """By reason, as they would have been delivered."""
     queued_bytes: int
-    """In all outboxes, with a charge for each batch."""
+    """In all outboxes, with a charge for each batch, and on the ways to other nodes."""
     largest_queued_bytes: int
     """In the one that holds most."""
     largest: str
@@ -117,6 +120,8 @@ class Stats:
     """The bound of each outbox, for direct and topic lines apart; 0 is unlimited."""
     max_peers: int
     """The limit on connections; 0 is unlimited."""
+    links: LinkStats
+    """Ways to other nodes, whose lines and bytes are among those that are queued above."""
 
 
 Paused = dict[ISender, tuple[float, list[str]]]
@@ -161,6 +166,7 @@ def stats(node: NodeService) -> Stats:
         faults=peers.faults,
         outbox_bytes=node.live.delivery.outbox_bytes,
         max_peers=node.live.peers.max_peers,
+        links=link_stats(node.links, walk.links),
     )
 
 
@@ -176,6 +182,7 @@ class Walk:
         self.queued = self.held = self.largest = self.full = 0
         self.whose = ""
         self.paused: Paused = {}
+        self.links: list[LinkSnapshot] = []
         self.on_their_way: Counter[Kind] = Counter()
         self.in_transfer: Counter[Kind] = Counter()
         self._waited: defaultdict[str, float] = defaultdict(float)
@@ -217,7 +224,8 @@ class Walk:
 
     def _look_at(self, links: LinkService) -> None:
         """What is on its way to other nodes, and who waits for it."""
-        for link in links.snapshot():
+        self.links = links.snapshot()
+        for link in self.links:
             self.held += link.queued_bytes + link.unconfirmed_bytes
             self.queued += link.queued_lines + link.unconfirmed_lines
         for kind, lines in links.on_their_way().items():
@@ -283,8 +291,3 @@ def _passing(passages: tuple[Passage, ...], walk: Walk) -> list[Passing]:
             )
         )
     return found
-
-
-def text(name: bytes) -> str:
-    """A name as text; names are valid UTF-8, and what could not be is escaped."""
-    return name.decode("utf-8", "backslashreplace")

@@ -98,13 +98,14 @@ class Session:
         cutter = self._cutter
         cutter.max_line = self._live.peers.max_line
         if self.phase is _READY:
-            # A line that comes alone, or lines to one address: 1 of 5 microseconds less than by way of pieces.
+            # A few lines, or lines to one address, need none of what follows: 1 to 3 of 6 microseconds.
             if not self._left and cutter.is_block(data) and (self.outbox.backlog is None or not self._is_held):
-                lines = self._broker.routing.route_block(self, data, now)
-                if lines:
-                    self.received_lines += lines
-                    self.received_bytes += len(data)
+                lines, left = self._broker.routing.route_first(self, data, now)
+                self.received_lines += lines
+                self.received_bytes += len(data) - len(left)
+                if not left:
                     return
+                data = left
         elif self.over:
             return
         self.received_bytes += len(data)
@@ -119,8 +120,7 @@ class Session:
         if self._left:
             self._end_came = True
         elif not self.over:
-            rest = self._cutter.finish()
-            if rest:
+            if rest := self._cutter.finish():
                 self._broker.refuse(self, ErrorCode.BAD_LINE, rest[:EXCERPT], now)
             self.close(CloseReason.QUIT, self._live.node.drain_timeout, now)
 

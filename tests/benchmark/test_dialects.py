@@ -22,7 +22,7 @@ LOGINS = [
         Nettool(),
         (b"/ping ready\n", b"pong ready\n"),
         b"bob\n/join #tea\n/join #milk\n/ping ready\n",
-        b"ok login bob@bench\nok join #tea\nok join #milk\npong ready\n",
+        b"ok login bob@bench0\nok join #tea\nok join #milk\npong ready\n",
     ),
     (
         Nats(),
@@ -98,8 +98,8 @@ def test_a_text_goes_in_and_out_with_these_bytes(
 ) -> None:
     assert dialect.publish((b"bob",), b"hello") == one
     assert dialect.publish((b"bob", b"#tea"), b"hello") == two
-    assert dialect.delivery(b"alice", b"bob", BOB, b"hello") == named
-    assert dialect.delivery(b"alice", b"#tea", BOB, b"hello") == heard
+    assert dialect.delivery(ALICE, b"bob", BOB, b"hello") == named
+    assert dialect.delivery(ALICE, b"#tea", BOB, b"hello") == heard
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bench.readers import send_and_read
 
 ALICE, BOB, CAROL, DAVE = (Peer(name) for name in (b"peer000", b"peer001", b"peer002", b"peer003"))
 PLAN = Plan((ALICE, BOB), {ALICE.name: ((BOB.name,),) * 100}, 32)
-DELIVERIES = [Nettool().delivery(ALICE.name, BOB.name, BOB, PLAN.text(ALICE.name, number)) for number in range(100)]
+DELIVERIES = [Nettool().delivery(ALICE, BOB.name, BOB, PLAN.text(ALICE.name, number)) for number in range(100)]
 
 Ends = dict[bytes, socket.socket]
 
@@ -107,7 +107,7 @@ def test_the_check_of_contents_lets_senders_come_in_any_order() -> None:
 
 BESIDE = Plan((ALICE, BOB, CAROL, DAVE), {CAROL.name: ((DAVE.name,),) * 100}, 32)
 SENT = len(Nettool().publish((DAVE.name,), BESIDE.text(CAROL.name, 0)))
-DELIVERED = Nettool().delivery(CAROL.name, DAVE.name, DAVE, BESIDE.text(CAROL.name, 0))
+DELIVERED = Nettool().delivery(CAROL, DAVE.name, DAVE, BESIDE.text(CAROL.name, 0))
 
 
 def _paced(ends: tuple[Ends, Ends], missing: int = 0) -> PacedStream:
@@ -145,7 +145,7 @@ def test_a_line_of_the_stream_that_never_comes_fails_the_run(ends: tuple[Ends, E
 
 TOPIC = b"#room00"
 HEARERS = Plan((ALICE, Peer(BOB.name, (TOPIC,)), Peer(CAROL.name, (TOPIC,))), {ALICE.name: ((TOPIC,),) * 10}, 32)
-HEARD = b"".join(Nettool().delivery(ALICE.name, TOPIC, BOB, HEARERS.text(ALICE.name, number)) for number in range(10))
+HEARD = b"".join(Nettool().delivery(ALICE, TOPIC, BOB, HEARERS.text(ALICE.name, number)) for number in range(10))
 
 
 def _serve(ends: Ends, delivered: dict[bytes, bytes | None]) -> None:

@@ -57,7 +57,7 @@ def test_what_is_due_is_known_to_the_byte(row: Workload, dialect: Nettool | Nats
         for number, addresses in enumerate(lines):
             for address in addresses:
                 for receiver in plan.receivers(sender, address, dialect.echoes):
-                    said = dialect.delivery(sender, address, receiver, plan.text(sender, number))
+                    said = dialect.delivery(plan.peer(sender), address, receiver, plan.text(sender, number))
                     due[receiver.name] = due.get(receiver.name, 0) + len(said)
                     deliveries += 1
     block = encode(plan, dialect)
@@ -73,5 +73,23 @@ def test_every_size_has_its_row_in_both_families() -> None:
 
 
 def test_a_first_look_has_something_of_each_kind_but_memory() -> None:
-    kinds = {type(row.measure) for row in WORKLOADS.values()}
+    kinds = {type(row.measure) for row in WORKLOADS.values() if row.nodes == 1}
     assert kinds - {type(row.measure) for row in WORKLOADS.values() if row.quick} == {IdlePeers}
+    assert any(row.quick for row in WORKLOADS.values() if row.nodes > 1)
+
+
+@pytest.mark.parametrize("row", WITH_LINES, ids=lambda row: row.key)
+def test_a_workload_says_how_many_nodes_its_peers_are_on(row: Workload) -> None:
+    assert _plan(row.key).nodes == row.nodes
+
+
+CROSSING = [row for row in WITH_LINES if row.key.startswith("across") and row.key != "across-unheard"]
+
+
+@pytest.mark.parametrize("row", CROSSING, ids=lambda row: row.key)
+def test_every_line_of_a_workload_of_two_nodes_crosses(row: Workload) -> None:
+    plan = _plan(row.key).cut(50)
+    for sender, lines in plan.lines.items():
+        for (address,) in lines:
+            receivers = plan.receivers(sender, address)
+            assert receivers and all(receiver.node != plan.peer(sender).node for receiver in receivers)

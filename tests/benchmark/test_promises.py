@@ -28,7 +28,7 @@ def _sent_and_due(server: Server, count: int, text: bytes) -> tuple[bytes, bytes
     texts = [b"%06d " % number + text for number in range(count)]
     lines = list(zip(addresses, texts, strict=True))
     sent = b"".join(server.dialect.publish((address,), one) for address, one in lines)
-    return sent, b"".join(server.dialect.delivery(b"alice", address, BOB, one) for address, one in lines)
+    return sent, b"".join(server.dialect.delivery(ALICE, address, BOB, one) for address, one in lines)
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -85,6 +85,16 @@ class Observed(Routing):
     told: Callable[[Any, list[bytes]], None] = staticmethod(lambda sender, lines: None)
     _within = False
 
+    def route_first(self, sender: Any, block: bytes, now: float) -> tuple[int, bytes]:
+        within, self._within = self._within, True  # a block of one address goes on to `route_block`
+        try:
+            routed, left = super().route_first(sender, block, now)
+        finally:
+            self._within = within
+        if routed:
+            self.told(sender, block.split(b"\n")[:routed])
+        return routed, left
+
     def route_block(self, sender: Any, block: bytes, now: float) -> bool:
         done = super().route_block(sender, block, now)
         if done and not self._within:

@@ -84,9 +84,8 @@ class Town:
     def send(self, sender: bytes, some: list[bytes]) -> None:
         """Route a read as a session does."""
         member, block = self.members[sender], b"".join(line + b"\n" for line in some)
-        if not block or self.broker.routing.route_block(member, block, 2.0):
-            return
-        cut_lines, at = cut(block), 0
+        _, left = self.broker.routing.route_first(member, block, 2.0)
+        cut_lines, at = cut(left), 0
         while at < len(cut_lines):
             end = self.broker.routing.route_lines(member, cut_lines, at, 2.0)
             assert end > at
@@ -128,6 +127,7 @@ def expected(world: World, sender: bytes, some: list[bytes]) -> tuple[dict[bytes
     largest=st.sampled_from([1, 2, 2000]),
     few=st.sampled_from([0, 8]),
     one_by_one=st.sampled_from([0, 0, 8]),
+    short=st.sampled_from([0, 256]),
 )
 def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
     reads: list[tuple[bytes, list[bytes], tuple[bytes, bytes] | None]],
@@ -136,6 +136,7 @@ def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
     largest: int,
     few: int,
     one_by_one: int,
+    short: int,
 ) -> None:
     town = Town(max_addresses=MOST)
     for name, topics in heard_by.items():
@@ -148,6 +149,7 @@ def test_all_ways_give_what_a_router_gives_that_takes_each_line_alone(
         patch.setattr(plans, "LARGEST", largest, raising=False)
         patch.setattr(routing, "FEW", few, raising=False)
         patch.setattr(routing, "ONE_BY_ONE", one_by_one)
+        patch.setattr(routing, "SHORT", short)
         for sender, some, change in reads:
             heard, errors = expected(town.world(), sender, some)
             town.send(sender, some)
@@ -398,7 +400,55 @@ def test_few_lines_are_routed_one_by_one_up_to_the_first_that_is_odd(monkeypatch
     assert town.got(b"ced") == [b"from a to #t: 2", b"from a: 3"]
 
 
+FIRST = [
+    # what was read, how many of its lines are routed at once
+    ([b"bo: 1"], 1),
+    ([b"bo: 1", b"ced: 2", b"bo: 3", b"a: 4"], 4),
+    ([b"bo: "], 1),
+    ([b"bo:  1: 2"], 1),
+    ([b"bo: 1", b"#t: 2", b"bo: 3"], 1),
+    ([b"bo: 1", b"", b"bo: 3"], 1),
+    ([b"bo: 1", b"bo", b"bo: 3"], 1),
+    ([b"bo: 1", b"bo:2", b"bo: 3"], 1),
+    ([b"bo: 1", b"bo, ced: 2"], 1),
+    ([b"bo: 1", b"/ping"], 1),
+    ([b"bo: 1", b"nobody: 2"], 1),
+    ([b"#t: 1", b"#t: 2"], 2),
+    ([b"bo@node1: 1"], 0),
+    ([b"bo"], 0),
+    ([b""], 0),
+    ([b"/quit"], 0),
+]
+
+
+@pytest.mark.parametrize(("said", "routed"), FIRST)
+def test_a_short_read_is_routed_up_to_the_first_line_that_is_not_to_one_name(
+    said: list[bytes], routed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "SHORT", 256)
+    town = Town()
+    town.join(b"bo", b"#t")
+    left = [line + b"\n" for line in said[routed:]]
+    block = b"".join(line + b"\n" for line in said)
+    assert town.broker.routing.route_first(town.members[b"a"], block, 1.0) == (routed, b"".join(left))
+    heard, _ = expected(town.world(), b"a", said[:routed])
+    for name in NAMES:
+        assert town.got(name) == heard[name]
+    assert town.broker.ledger.accepted == routed
+
+
+def test_a_read_that_is_not_short_goes_the_ways_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "SHORT", 17)
+    town = Town()
+    assert town.broker.routing.route_first(town.members[b"a"], b"bo: 12\nced: 4567\n", 1.0) == (2, b"")
+    assert town.broker.routing.route_first(town.members[b"a"], b"bo: 12\nced: 45678\n", 1.0) == (
+        0,
+        b"bo: 12\nced: 45678\n",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _the_ways_of_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests here are of few lines, and of the ways that many go."""
     monkeypatch.setattr(routing, "ONE_BY_ONE", 0)
+    monkeypatch.setattr(routing, "SHORT", 0)

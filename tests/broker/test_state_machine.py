@@ -121,6 +121,7 @@ class Node(RuleBasedStateMachine):
             self.patches.enter_context(patch.object(module, "CHUNK", CHUNK))
         # Reads are of few lines here, and have to go the ways of many.
         self.patches.enter_context(patch.object(routing, "ONE_BY_ONE", 2))
+        self.patches.enter_context(patch.object(routing, "SHORT", 30))
         self.peers: list[Peer] = []
         self.of: dict[Any, Peer] = {}
         self.copies: dict[tuple[Peer, bytes], Copy] = {}

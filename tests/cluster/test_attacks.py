@@ -196,6 +196,8 @@ def test_only_the_node_that_decides_can_take_a_link(cluster: Cluster) -> None:
 
 
 QUEUE_FULL = ReturnReason.QUEUE_FULL
+PARTS = [(b"bob", False, b"x\n"), (b"carol", True, b"y\n")]
+NAMES = frames.render_names(2, 1, b"mallory", PARTS)
 
 BAD = {
     "a number that leaves one out": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", number=7),
@@ -208,6 +210,10 @@ BAD = {
     ),
     "a sender with a line in its name": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a\nb"),
     "a sender who names a node himself": lambda other: other.lines(Kind.DIRECT, b"bob", b"x\n", sender=b"a@node9"),
+    "texts to several names that are longer than said": lambda other: NAMES + b"\n",
+    "texts to several names that end before": lambda other: NAMES[:-2],
+    "texts to several names, and to none": lambda other: frames.render_names(2, 1, b"mallory", []),
+    "texts to several names with a number that leaves one out": lambda other: frames.render_names(9, 1, b"m", PARTS),
     "a topic that cannot be one": lambda other: other.lines(Kind.TOPIC, b"#a b", b"x\n"),
     "a name for a topic": lambda other: other.lines(Kind.TOPIC, b"bob", b"x\n"),
     "a command among topics": lambda other: other.lines(Kind.SEVERAL, b"", b"#t: x\n/quit\n"),

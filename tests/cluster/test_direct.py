@@ -89,6 +89,21 @@ def test_a_line_that_finds_nobody_comes_back_as_it_was_addressed(cluster: Cluste
     assert ask(cluster, alice, b"bob@node2:  two  spaces ") == [b"returned bob@node2 no-such-peer:  two  spaces "]
 
 
+def test_lines_of_one_read_for_several_on_another_node_cross_together_each_to_its_own(cluster: Cluster) -> None:
+    alice = log_in(cluster, "node1", b"alice")
+    bob, carol = log_in(cluster, "node2", b"bob"), log_in(cluster, "node2", b"carol")
+    here, there = [cluster[name].links for name in ("node1", "node2")]
+    assert here is not None and there is not None
+    before = there.linked.neighbours[b"node1"].arrivals.taken
+    alice.say(b"bob: 1", b"carol: 2", b"nobody@node2: 3", b"carol: 4", b"bob: 5")
+    cluster.settle(0.2)
+    assert there.linked.neighbours[b"node1"].arrivals.taken == before + 1
+    assert bob.heard() == [b"from alice@node1: 1", b"from alice@node1: 5"]
+    assert carol.heard() == [b"from alice@node1: 2", b"from alice@node1: 4"]
+    assert alice.heard() == [b"returned nobody@node2 no-such-peer: 3"]
+    adds_up(cluster)
+
+
 def test_two_spellings_of_one_receiver_keep_their_order(cluster: Cluster) -> None:
     alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
     log_in(cluster, "node1", b"carol")
@@ -277,13 +292,12 @@ def test_a_window_holds_what_was_promised_and_one_read_more(cluster: Cluster) ->
     assert 64 * KIB <= far.ahead + far.there <= 64 * KIB + 160 * KIB
     links = cluster["node1"].links
     assert links is not None
-    why = links.why(b"bob@node2")
-    assert (
-        why is not None
-        and [waiter.name for waiter in why.waiting] == [b"alice"]
-        and why.full_for > 0
-        and why.held_bytes >= 64 * KIB
-    )
+    far_why = links.why(b"bob@node2")
+    assert far_why is not None and far_why == links.why(b"bob")
+    why = far_why.under_way
+    assert [waiter.name for waiter in why.waiting] == [b"alice"]
+    assert why.full_for > 0 and why.held_bytes >= 64 * KIB
+    assert far_why.listed and far_why.writers == (b"alice",) and far_why.window == 64 * KIB
     assert links.why(b"bob@node9") is None
     assert [snapshot.closed_windows.keys() for snapshot in links.snapshot()] == [{b"bob@node2"}, set()]
 

@@ -42,6 +42,30 @@ def test_lines_are_what_they_were(lines: Lines) -> None:
     assert frames.parse_lines(frames.render_lines(lines)) == lines
 
 
+DATA = TEXTS.map(lambda texts: b"".join(text + b"\n" for text in texts))
+PARTS = st.lists(st.tuples(NAMES, st.booleans(), DATA), min_size=1, max_size=5)
+
+
+@given(NUMBERS, st.integers(0, 2**32 - 1), NAMES, PARTS)
+def test_texts_to_several_names_are_what_they_were_in_their_order(
+    number: int, login: int, sender: bytes, parts: list[tuple[bytes, bool, bytes]]
+) -> None:
+    parsed = frames.parse_names(frames.render_names(number, login, sender, parts))
+    assert parsed == [
+        Lines(Kind.DIRECT, number, login, sender, name, qualified, None, data) for name, qualified, data in parts
+    ]
+
+
+@given(PARTS, st.data())
+def test_texts_to_several_names_that_are_cut_off_or_too_long_are_a_bad_frame(
+    parts: list[tuple[bytes, bool, bytes]], data: st.DataObject
+) -> None:
+    payload = frames.render_names(1, 1, b"alice", parts)
+    for bad in (payload[: data.draw(st.integers(0, len(payload) - 1))], payload + b"\n"):
+        with pytest.raises(BadFrame):
+            frames.parse_names(bad)
+
+
 @pytest.mark.parametrize("reason", ReturnReason)
 @pytest.mark.parametrize("qualified", [True, False])
 def test_lines_that_come_back_have_their_reason(reason: ReturnReason, qualified: bool) -> None:
@@ -77,6 +101,7 @@ def test_a_refusal_fits_into_what_the_other_end_reads(detail: str) -> None:
 PARSERS: list[Callable[[bytes], object]] = [
     frames.parse_hello,
     frames.parse_lines,
+    frames.parse_names,
     frames.parse_counts,
     frames.parse_list,
     frames.parse_number,

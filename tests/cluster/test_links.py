@@ -225,8 +225,9 @@ def test_a_node_that_says_it_took_what_was_never_sent_is_no_link(alone: Cluster)
 def test_the_rest_is_sent_again_to_the_same_instance_and_only_that(alone: Cluster) -> None:
     alice = log_in(alone, "node1", b"alice")
     other = link(alone, Other())
-    alice.say(b"bob@node2: 1", b"carol@node2: 2", b"dave@node2: 3")
-    alone.settle(0.1)
+    for line in (b"bob@node2: 1", b"carol@node2: 2", b"dave@node2: 3"):
+        alice.say(line)
+        alone.settle(0.01)
     sent = other.heard(Kind.DIRECT)
     assert [frames.parse_lines(frame).number for frame in sent] == [1, 2, 3]
     other.transport.loseConnection()  # type: ignore[union-attr]

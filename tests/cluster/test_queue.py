@@ -21,7 +21,7 @@ from nettool.cluster.sending import mode_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.gates import Waits
-from nettool.settings import DeliverySettings, Live, PeerSettings, Settings
+from nettool.settings import CHUNK, DeliverySettings, Live, PeerSettings, Settings
 
 BOUND = 2048
 
@@ -117,9 +117,10 @@ class Scene:
             if frame[0] == Word.LAGGED:
                 number, _ = frames.parse_counts(frame)
             else:
-                lines = frames.parse_lines(frame)
-                number = lines.number
-                self.arrived += [(lines.sender, int(text.split()[0])) for text in lines.data.split(b"\n")[:-1]]
+                several = frame[0] == Word.NAMES
+                for lines in frames.parse_names(frame) if several else [frames.parse_lines(frame)]:
+                    number = lines.number
+                    self.arrived += [(lines.sender, int(text.split()[0])) for text in lines.data.split(b"\n")[:-1]]
             assert number == self.taken + 1
             self.taken = number
         del self.wire[:how_many]
@@ -240,11 +241,35 @@ def test_frames_are_numbered_from_one_and_kept_until_they_are_confirmed(scene: S
     scene.link(same=False)
     for _ in range(3):
         scene.put(Kind.DIRECT, scene.senders[0], 1, 5)
-    scene.take(10_000)
+        scene.take(10_000)
     assert [sent.number for sent in scene.queue.sent] == [1, 2, 3]
     scene.queue.confirm(2)
     assert [sent.number for sent in scene.queue.sent] == [3]
     assert scene.home.ledger.forwarded == 2
+
+
+def test_what_one_sender_has_for_several_names_is_one_frame_and_anybody_elses_is_another(scene: Scene) -> None:
+    scene.link(same=False)
+    one, other = scene.senders[:2]
+    for sender in (one, one, other, one):
+        scene.put(Kind.DIRECT, sender, 2, 5)
+    scene.put(Kind.TOPIC, one, 1, 5)
+    scene.take(10_000)
+    assert [frame[0] for frame in scene.wire] == [Word.NAMES, Word.DIRECT, Word.DIRECT, Word.TOPIC]
+    assert [len(sent.parts) for sent in scene.queue.sent] == [2, 1, 1, 0]
+    assert [sent.lines for sent in scene.queue.sent] == [4, 2, 2, 1]
+    assert scene.queue.of_name(b"bob")[0] == 8
+    scene.arrive(4)
+    assert scene.taken == 4 and len(scene.arrived) == 9
+
+
+def test_a_frame_for_several_names_is_no_longer_than_a_chunk(scene: Scene) -> None:
+    scene.link(same=False)
+    for _ in range(5):
+        scene.put(Kind.DIRECT, scene.senders[0], 1, CHUNK // 2 - 100)
+    scene.take(10 * CHUNK)
+    assert [len(sent.parts) for sent in scene.queue.sent] == [2, 2, 1]
+    assert all(len(sent.frame) <= CHUNK + 100 for sent in scene.queue.sent)
 
 
 @pytest.mark.parametrize("number", [4, 99])

@@ -365,6 +365,7 @@ def smaller(piece: int, largest: int, few: int, chunk: int, patient: int) -> Ite
         (plans, "LARGEST", largest),
         (routing, "FEW", few),
         (routing, "ONE_BY_ONE", 0 if piece == 7 else 2),
+        (routing, "SHORT", 0 if piece == 7 else 30),
         (routing, "LOOKED_AT", patient),
         (queue, "CHUNK", chunk),
         (part, "CHUNK", chunk),

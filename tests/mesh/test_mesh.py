@@ -57,6 +57,47 @@ def test_a_connection_that_cannot_be_added_leaves_its_id_free() -> None:
     assert wires.told == [Added("a"), Added("b")]
 
 
+def test_a_connection_that_cannot_be_added_keeps_the_bounds_of_the_mesh_that_it_is_in() -> None:
+    wires = FakeWires(outgoing=4)
+    wire = wires.wire("a")
+    wire.room = 0
+    narrow = Mesh(1, 1, max_envelope=5, reactor=wires.clock)
+    with pytest.raises(AlreadyInUse):
+        narrow.add(wire.owner, "a")
+    assert wire.max_envelope > 5
+    for number in range(6):  # one is with the wire, which is blocked by it
+        wires.mesh.send(Envelope("a", b"longer than five %d" % number))
+        wires.settle()
+        if number == 4:
+            break
+    with pytest.raises(QueueFull):
+        wires.mesh.send(Envelope("a", b"5"))
+    assert narrow.stats() == {}
+
+
+def test_what_is_no_connection_is_refused_with_a_word_about_await() -> None:
+    wires = FakeWires()
+    for wrong in (transport("inproc", reactor=wires.clock).listen("inproc://no-connection"), None, "a"):
+        with pytest.raises(TypeError, match="is an `await` missing"):
+            wires.mesh.add(wrong, "a")  # type: ignore[arg-type]
+        if isinstance(wrong, Deferred):
+            result_of(result_of(wrong).close())
+    assert wires.told == []
+
+
+def test_a_connection_that_is_being_closed_is_added_to_nothing() -> None:
+    wires = FakeWires()
+    wire = wires.wire()
+    wire.room = 0
+    result_of(wire.owner.send(b"1"))
+    wires.settle()
+    closing = wire.owner.close()
+    with pytest.raises(ConnectionGone, match="being closed"):
+        wires.mesh.add(wire.owner, "a")
+    wire.take()
+    assert result_of(closing) is None and wires.told == []
+
+
 def test_what_came_before_a_connection_was_added_comes_first() -> None:
     wires = FakeWires()
     wire = wires.wire()
@@ -297,6 +338,11 @@ def test_send_many_takes_what_it_can_and_keeps_the_order_of_each() -> None:
     assert slow.taken == [b"0", b"0", b"2"] and well.taken == [b"1", b"3", b"5", b"7"]
     wires.mesh.send_many(iter(sent))
     wires.mesh.send_many([])
+    plain: Any = [("well", b"8"), ("nobody", b"9")]  # which an envelope is, too
+    with pytest.raises(NotFound):
+        wires.mesh.send_many(plain)
+    wires.mesh.send(plain[0])
+    assert result_of(wires.mesh.send_when_ready(plain[0])) is None
 
 
 def test_send_many_of_more_than_the_queue_has_room_for_goes_through_while_the_wire_takes_it() -> None:
@@ -526,6 +572,64 @@ def test_close_flushes_then_ends_and_receivers_get_what_is_there_first() -> None
     assert result_of(wires.mesh.recv_many(5)) == [("a", b"2")]
     assert isinstance(result_of(wires.mesh.recv()), MeshClosed)
     assert not wires.clock.getDelayedCalls()
+
+
+def test_what_was_read_before_a_close_can_be_received_and_then_nothing() -> None:
+    wires = FakeWires()
+    wire = wires.wire()
+    wire.room = 0
+    result_of(wire.owner.send(b"out"))
+    wires.settle()
+    waiting = wire.owner.recv()
+    wire.bring(b"1", b"2")
+    assert result_of(waiting) == b"1"
+    wire.owner.close()
+    wire.owner.arrived([b"3"], 1)  # which a wire had read before it was paused
+    assert not wire.reading
+    assert [result_of(wire.owner.recv()) for _ in range(2)] == [b"2", b"3"]
+    assert isinstance(result_of(wire.owner.recv()), ConnectionGone) and not wire.reading
+    wire.take()
+    assert isinstance(result_of(wire.owner.recv()), ConnectionGone)
+
+
+def test_a_close_ends_what_is_being_removed_once() -> None:
+    wires = FakeWires()
+    wire = wires.wire("a")
+    wires.wire("b")
+    wire.room = 0
+    wires.mesh.send(Envelope("a", b"1"))
+    wires.settle()
+    removing = wires.mesh.remove("a")
+    closing = wires.mesh.close(1)
+    assert isinstance(result_of(removing), MeshClosed)
+    assert isinstance(result_of(wires.mesh.remove("b")), MeshClosed)
+    removing.cancel()
+    wires.clock.advance(1)
+    assert result_of(closing) is None and not wires.clock.getDelayedCalls()
+    assert {event.id: event.unsent for event in wires.told[2:]} == {"a": [Envelope("a", b"1")], "b": []}
+
+
+def test_of_several_closes_the_shortest_time_holds_and_cancelling_one_cuts_off() -> None:
+    for second in (1, 60):
+        wires = FakeWires()
+        wire = wires.wire("a")
+        wire.room = 0
+        wires.mesh.send(Envelope("a", b"1"))
+        wires.settle()
+        first, then = wires.mesh.close(10), wires.mesh.close(second)
+        wires.clock.advance(min(second, 10) - 0.5)
+        assert not wire.aborted
+        wires.clock.advance(0.5)
+        assert wire.aborted and result_of(first) is result_of(then) is None
+    wires = FakeWires()
+    wire = wires.wire("a")
+    wire.room = 0
+    wires.mesh.send(Envelope("a", b"1"))
+    wires.settle()
+    first, then = wires.mesh.close(10), wires.mesh.close(10)
+    then.cancel()
+    assert isinstance(result_of(then), CancelledError) and result_of(first) is None
+    assert wire.aborted and wires.told[1:][0].unsent == [Envelope("a", b"1")]
 
 
 def test_receivers_that_wait_are_told_of_the_close_and_those_who_wait_for_room_too() -> None:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nettool.mesh import Envelope, HandshakeFailed, Mesh
+from nettool.mesh import Envelope, HandshakeFailed, Mesh, NotFound, QueueFull
 from nettool.mesh.codec import Int32Codec
 from nettool.mesh.framing import Frames, join
 from nettool.mesh.stream import HANDSHAKE_TIMEOUT, StreamWire
 from nettool.mesh.turn import MeshTurn
+from nettool.mesh.websocket import WebSocket
 from nettool.mesh.ws import WebSocketCodec, WebSocketWire
 from nettool.settings import CHUNK, LINGER
 from tests.mesh.test_mesh import result_of
@@ -30,11 +31,16 @@ class Street:
         self.told: list[Any] = []
         self.mesh.subscribe(self.told.append)
 
-    def connect(self, id: str, limit: int = 10**7) -> tuple[StreamWire, Any]:
+    def connect(self, id: str, limit: int = 10**7, scheme: str = "tcp") -> tuple[StreamWire, Any]:
         wire = StreamWire(self.turn, Int32Codec(limit), "tcp")
+        if scheme == "ws":
+            wire = WebSocketWire(self.turn, WebSocketCodec(client=False, target="/", max_envelope=limit), "ws")
         transport, sock = tcp_transport(wire, self.reactor)
         wire.makeConnection(transport)
         transport.startReading()
+        if scheme == "ws":
+            sock.send_input(UPGRADE)
+            self.settle()
         self.mesh.add(wire.owner, id)
         self.settle()
         return wire, sock
@@ -83,20 +89,50 @@ def test_an_answer_to_a_small_read_goes_out_with_it() -> None:
 SIZES = st.lists(st.integers(0, 3) | st.integers(0, 3 * CHUNK), min_size=1, max_size=12)
 
 
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def messages_in(data: bytes | bytearray) -> list[Any]:
+    _head, _, frames = bytes(data).partition(b"\r\n\r\n")
+    return list(WebSocket(client=True, limit=10**9).feed(frames))
+
+
+def send_some(mesh: Mesh, payloads: list[bytes], at_once: bool) -> list[bytes]:
+    """Send these one by one or at once; what was taken of them."""
+    if at_once:
+        try:
+            mesh.send_many(Envelope("a", payload) for payload in payloads)
+        except (QueueFull, NotFound) as error:
+            return payloads[: len(payloads) - len(error.envelopes)]
+        return payloads
+    taken = []
+    for payload in payloads:
+        try:
+            mesh.send(Envelope("a", payload))
+            taken.append(payload)
+        except (QueueFull, NotFound):
+            pass
+    return taken
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ws"])
 @given(SIZES, st.lists(st.integers(0, 2 * CHUNK), max_size=8), st.data())
-def test_each_envelope_that_was_taken_arrives_or_is_unsent(sizes: list[int], takes: list[int], data: Any) -> None:
+def test_each_envelope_that_was_taken_arrives_or_is_unsent(
+    scheme: str, sizes: list[int], takes: list[int], data: Any
+) -> None:
     """Wherever the kernel stops and the connection ends: what arrived whole and what is unsent are what was sent."""
     street = Street(outgoing_capacity=3)
-    _, sock = street.connect("a")
+    _, sock = street.connect("a", scheme=scheme)
     sock.room = data.draw(st.integers(0, CHUNK))
-    taken = []
-    for number, size in enumerate(sizes):
-        payload = bytes((number,)) * size
-        try:
-            street.mesh.send(Envelope("a", payload))
-            taken.append(payload)
-        except Exception:
-            pass
+    taken: list[bytes] = []
+    left = [bytes((number,)) * size for number, size in enumerate(sizes)]
+    while left:
+        count = data.draw(st.integers(1, 6))
+        taken += send_some(street.mesh, left[:count], at_once=data.draw(st.booleans()))
+        del left[:count]
         if takes and data.draw(st.booleans()):
             sock.take(takes.pop())
             street.settle()
@@ -106,9 +142,8 @@ def test_each_envelope_that_was_taken_arrives_or_is_unsent(sizes: list[int], tak
     street.settle()
     street.reactor.advance(LINGER)
     [*_, event] = street.told
-    arrived = frames_in(sock.received)
+    arrived = frames_in(sock.received) if scheme == "tcp" else messages_in(sock.received)
     assert arrived + [envelope.payload for envelope in event.unsent] == taken
-    assert event.id == "a" and not street.mesh.stats()
 
 
 def test_what_a_transport_holds_is_bounded_whatever_is_queued() -> None:

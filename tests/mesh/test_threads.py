@@ -276,6 +276,112 @@ def test_a_running_reactor_is_used_and_its_own_thread_is_refused() -> None:
     ) in ("True\nTrue\nb'x'\n[]\nthe reactor has been stopped, and cannot be started again\n",)
 
 
+def test_who_waits_when_the_reactor_is_stopped_is_told() -> None:
+    assert (
+        prints(
+            """
+        from twisted.internet import reactor
+
+        told, begun = [], threading.Barrier(4, timeout=20)
+
+        def wait(call):
+            begun.wait()
+            try:
+                call()
+            except MeshClosed as error:
+                told.append(str(error))
+
+        def work():
+            mesh = ThreadedMesh()
+            listener = pair(mesh)
+            calls = [mesh.recv, lambda: mesh.recv_many(5, 100), lambda: listener.accept(100)]
+            threads.extend(threading.Thread(target=wait, args=(call,)) for call in calls)
+            for thread in threads:
+                thread.start()
+            begun.wait()
+            while len(__import__("nettool.mesh.crossing", fromlist=["x"])._waiting) < 3:
+                time.sleep(0.001)
+            mesh.send(Envelope("here", b""))  # who came before it has crossed over, too
+            reactor.callFromThread(reactor.stop)
+
+        threads = []
+        working = threading.Thread(target=work)
+        reactor.callWhenRunning(working.start)
+        reactor.run()
+        for thread in [working, *threads]:
+            thread.join(20)
+        print(told, [thread.is_alive() for thread in threads])
+        """
+        )
+        == f"{['the reactor has been stopped'] * 2} {[False] * 3}\n"
+    )
+
+
+def test_a_removal_that_was_interrupted_leaves_the_connection_where_it_was() -> None:
+    assert (
+        prints(
+            """
+        from concurrent.futures import Future
+
+        with ThreadedMesh() as mesh:
+            pair(mesh)
+            result = Future.result
+
+            def interrupted(self, timeout=None):
+                value = result(self, timeout)
+                if threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt
+                return value
+
+            Future.result = interrupted
+            try:
+                mesh.remove("here")
+            except KeyboardInterrupt:
+                pass
+            Future.result = result
+            mesh.send(Envelope("here", b"still"))
+            mesh.send(Envelope("there", b"here"))
+            print(sorted(mesh.recv(5) for _ in range(2)))
+        """
+        )
+        == "[Envelope(id='here', payload=b'here'), Envelope(id='there', payload=b'still')]\n"
+    )
+
+
+def test_a_connection_outside_a_mesh_sends_in_time_or_says_so() -> None:
+    assert (
+        prints(
+            """
+        import nettool.mesh
+
+        with ThreadedMesh() as mesh, transport("").listen("inproc://alone") as listener:
+            with transport("").connect(listener.endpoint) as connection, listener.accept(5) as far:
+                connection.send(b"1", 5)
+                print(far.recv(5))
+                try:
+                    while True:
+                        connection.send(bytes(1_000_000), 0.01)
+                except TimeoutError as error:
+                    print(error)
+                for wrong in (connection.inner, nettool.mesh.transport("").connect):
+                    try:
+                        mesh.add(wrong, "x")
+                    except TypeError as error:
+                        print(str(error).partition(", not ")[0])
+                mesh.add(connection, "x")
+                try:
+                    connection.send(b"")
+                except AlreadyInUse:
+                    print("in use")
+                mesh.close(0)
+        """
+        )
+        == "b'1'\nthere was no room within 0.01 s\n"
+        + "a ThreadedMesh takes connections of nettool.mesh.threads.transport\n" * 2
+        + "in use\n"
+    )
+
+
 def test_a_forked_child_is_told_and_its_parent_goes_on() -> None:
     assert (
         prints(

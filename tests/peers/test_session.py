@@ -753,3 +753,76 @@ def test_the_settings_of_an_outbox_are_those_in_force(room: Room) -> None:
     alice.say(*[b"/ping " + b"x" * 100] * 20)
     assert not alice.shell.reading
     assert alice.pump.watches
+
+
+# Short reads: what happens to others while one is routed
+
+
+def test_a_receiver_whose_outbox_fills_in_the_middle_of_a_short_read_makes_its_sender_wait(room: Room) -> None:
+    alice, bob, carol = room.peer(b"alice"), room.peer(b"bob"), room.peer(b"carol")
+    room.set(max_line=64, outbox_bytes=700)
+    bob.stop_taking()
+    alice.say(b"bob: 1", b"carol: 2", b"bob: " + b"3" * 50, b"carol: 4", b"bob: 5")
+    carol.say(*[b"bob: " + b"x" * 50] * 3)
+    alice.say(*[b"bob: " + b"y" * 50] * 3)
+    assert not (alice.shell.reading and carol.shell.reading)
+    room.expect_balance()
+    assert carol.hear() == [b"from alice: 2", b"from alice: 4"]
+    heard = [line for line in bob.take_on() if line.startswith(b"from alice")]
+    assert heard == [b"from alice: " + text for text in (b"1", b"3" * 50, b"5", *[b"y" * 50] * 3)]
+    for talk in (alice, carol):
+        if not talk.shell.reading:
+            talk.read_on()
+        assert talk.shell.reading
+    room.expect_balance()
+
+
+def test_a_line_for_one_that_has_quit_before_it_in_the_same_round_is_answered(room: Room) -> None:
+    alice, bob = room.peer(b"alice"), room.peer(b"bob")
+    alice.say(b"bob: before")
+    bob.say(b"/quit")
+    assert alice.ask(b"alice: me", b"bob: after", b"alice: me too") == [
+        b"from alice: me",
+        b"error no-such-peer: bob",
+        b"from alice: me too",
+    ]
+    assert bob.hear() == [b"from alice: before", b"bye quit"]
+    room.expect_balance()
+
+
+def test_a_sender_that_quits_behind_its_lines_in_a_short_read_has_said_them(room: Room) -> None:
+    alice, bob = room.peer(b"alice"), room.peer(b"bob")
+    alice.say(b"bob: one", b"bob: two", b"/quit", b"bob: three")
+    assert bob.hear() == [b"from alice: one", b"from alice: two"]
+    assert alice.hear() == [b"bye quit"]
+    room.expect_balance()
+
+
+def test_lines_of_a_short_read_come_back_from_one_that_ends_before_the_round_does(room: Room) -> None:
+    alice, bob = room.peer(b"alice"), room.peer(b"bob")
+    alice.say(b"bob: one", b"alice: two")
+    bob.tell("ended", ReturnReason.DISCONNECTED)
+    assert alice.hear() == [b"from alice: two", b"returned bob disconnected: one"]
+    room.expect_balance()
+
+
+def test_a_short_read_goes_to_who_has_the_name_and_not_to_who_waits_for_it(takeover: Room) -> None:
+    alice, older = takeover.peer(b"alice"), takeover.peer(b"bob")
+    newer = takeover.stranger()
+    alice.say(b"bob: one")
+    newer.say(b"bob")
+    assert alice.ask(b"bob: two") == [b"error no-such-peer: bob"]
+    assert older.hear() == [b"from alice: one", b"bye taken-over"]
+    older.tell("ended", ReturnReason.DISCONNECTED)
+    alice.say(b"bob: three")
+    assert newer.hear() == [b"ok login bob@node1", b"from alice: three"]
+    takeover.expect_balance()
+
+
+@pytest.mark.parametrize("said", [[b"bob: 1"], [b"bob: 1", b"bob: 2"], [b"bob: 1", b"", b"#t: 2", b"/ping", b"bob: 3"]])
+def test_lines_and_bytes_of_a_short_read_are_counted_once(room: Room, said: list[bytes]) -> None:
+    alice, _ = room.peer(b"alice"), room.peer(b"bob")
+    lines, size = alice.session.received_lines, alice.session.received_bytes
+    alice.say(*said)
+    assert alice.session.received_lines - lines == len([line for line in said if line])
+    assert alice.session.received_bytes - size == sum(len(line) + 1 for line in said)

@@ -82,6 +82,11 @@ class Caller:
             self.account.always_read = False
         self.crowd.look(self)
 
+    def be_torn_off(self) -> None:
+        """The node was killed: what comes of it may end anywhere."""
+        self._write_failed = True
+        self.turn_to(Habit.READS)
+
     def quit(self) -> None:
         """Say /quit behind all else."""
         self.account.deed = "quit"

@@ -22,6 +22,7 @@ class Start(Protocol):
         launcher: Sequence[str] = ...,
         descriptors_passed: Sequence[int] = ...,
         log_file: Path | None = ...,
+        node_name: str | None = ...,
     ) -> Street: ...
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nettool.cluster.identity import Identity
 from tests.real.conftest import Start
 from tests.real.node import MIB, PATIENCE, RealPeer, Street, eventually, in_background
 
@@ -207,3 +208,70 @@ def test_a_browser_is_asked_for_the_token(start: Start, tmp_path: Path) -> None:
     street.peer("alice")
     page = opened(tmp_path, f"http://localhost:{Web(street).port}/")
     assert "login" not in page.hidden and "alice" not in page.text
+
+
+class Linked:
+    """Two nodes that link, node1 and alpha, and gamma, which both trust and which does not run; asked is node1."""
+
+    def __init__(self, start: Start, directory: Path) -> None:
+        names = ("node1", "alpha", "gamma")
+        lines = [Identity.kept_in(str(directory / name), name.encode()).public for name in names]
+        (directory / "trusted-nodes").write_text("".join(f"{line}\n" for line in lines))
+
+        def node(name: str, *options: str) -> Street:
+            trust = f"--trusted-nodes={directory}/trusted-nodes"
+            return start(f"--state-dir={directory / name}", trust, *SLOW, *options, node_name=name)
+
+        self.alpha = node("alpha", "--link-listen=tcp:0:interface=127.0.0.1")
+        found = re.search(
+            r"tcp:127\.0\.0\.1:(\d+) for other nodes",
+            self.alpha.node.wait_for_log("listening on tcp:.* for other nodes"),
+        )
+        assert found is not None
+        alpha, gamma = f"--link-connect=alpha=127.0.0.1:{found[1]}", "--link-connect=gamma=127.0.0.1:1"
+        self.asked = node("node1", "--web=tcp:0", alpha, gamma)
+        self.web = Web(self.asked)
+        self.asked.node.wait_for_log("linked to alpha at 127.0.0.1:")
+
+    def link(self, name: str) -> Any:
+        return next(link for link in self.web.json("/api/links")["links"] if link["node"] == name)
+
+
+def test_links_of_real_nodes_are_seen_up_down_and_unreachable(start: Start, tmp_path: Path) -> None:
+    nodes = Linked(start, tmp_path)
+    line = nodes.asked.node.wait_for_log("gamma cannot be reached at 127.0.0.1:1: ")
+    assert "Connection refused" in line and "see whether that node runs" in line
+    up, down = nodes.link("alpha"), nodes.link("gamma")
+    assert up["state"] == "up" and re.fullmatch(r"127\.0\.0\.1:\d+", up["address"]) and not up["advice"]
+    assert down["state"] != "up" and down["last_end"] == "unreachable" and down["advice"]
+    bob, alice = nodes.alpha.connect().login("bob", "alpha"), nodes.asked.peer("alice")
+    eventually(lambda: nodes.link("alpha")["peers"] == 1, "node1 knows of bob")
+    alice.say(b"bob: hello")
+    bob.expect(b"from alice@node1: hello")
+    eventually(lambda: nodes.link("alpha")["sent_lines"] == 1, "alpha has confirmed it")
+    page = nodes.web.ask("/metrics")[1].decode()
+    assert 'nettool_links{state="up"} 1.0' in page
+    assert 'nettool_link_phase_finished_total{mode="direct",phase="outgoing-transfer"} 1.0' in page
+    assert nodes.web.json("/api/why?name=bob")["name"] == "bob@alpha"
+    nodes.alpha.node.terminate()
+    nodes.asked.node.wait_for_log(
+        "the link with alpha at 127.0.0.1:.* ended: shutdown: it says so: the node is stopped"
+    )
+    eventually(lambda: nodes.link("alpha")["state"] != "up", "the link is down")
+
+
+@pytest.mark.system("chromium")
+def test_a_browser_shows_links_and_who_is_slow_elsewhere(start: Start, tmp_path: Path) -> None:
+    nodes = Linked(start, tmp_path)
+    nodes.alpha.connect(receive_buffer=64 * 1024).login("bob", "alpha")
+    eventually(lambda: nodes.link("alpha")["peers"] == 1, "node1 knows of bob")
+    alice = nodes.asked.peer("alice")
+    in_background(alice.send, (b"bob: " + b"x" * 1000 + b"\n") * (16 * MIB // 1000))
+    eventually(lambda: nodes.link("alpha")["slow"] == ["bob@alpha"], "bob's window is closed")
+    page = opened(tmp_path, f"http://localhost:{nodes.web.port}/#bob@alpha")
+    head, *links = page.rows["links"]
+    cells = {row[0]: dict(zip(head, row, strict=True)) for row in links}
+    assert cells["alpha"]["state"] == "up" and cells["alpha"]["slow there"] == "bob@alpha"
+    assert "unreachable" in cells["gamma"][""] and "see whether that node runs" in cells["gamma"][""]
+    assert "Why does bob@alpha get its lines late?" in page.text and "alice (" in page.text
+    assert "1 of 2" in page.text and "in its outbox there" in page.text

@@ -327,6 +327,21 @@ class TransportContract:
             await far.send(b"back")
             assert await ends.here.recv(BOUND) == Envelope("a", b"back")
 
+    async def test_a_close_that_is_cancelled_ends_the_connection_once(self) -> None:
+        async with self.ends("a", there=False) as ends:
+            await fill(ends.here, "a")
+            try:
+                await ends.here.remove("a", 0)
+            except TimeoutError:
+                pass
+            [far] = ends.loose
+            cancelled, closing = far.close(), far.close()
+            cancelled.cancel()
+            await fails(cancelled, CancelledError)
+            await closing
+            assert isinstance(await far.lost, BaseException)
+            await fails(far.recv(BOUND), ConnectionGone)
+
     async def test_a_close_that_takes_too_long_is_cut_off_and_told(self) -> None:
         async with self.ends("slow", "well", there=False) as ends:
             _slow, well = ends.loose

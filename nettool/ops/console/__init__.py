@@ -8,7 +8,7 @@ a node that waits for a console.
 `keys` whose they are · `transport` a connection, and what strangers may not do with it · `auth` who may come in ·
 `door` all connections, and their number · `channel` a session · `outflow` its output, bounded · `sitting` an
 operator's commands, `prompt` typed, `script` without a prompt · `editor` the line · `completion` the Tab key ·
-`interpreter` runs what is typed · `commands` what there is to type · `words` why("bob").
+`interpreter` runs what is typed · `commands` what there is to type · `words` why("bob") · `elsewhere` why("bob@node2").
 
 Importing this imports conch, and that imports the process's reactor: only who opens a manhole does.
 """

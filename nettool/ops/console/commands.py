@@ -14,9 +14,12 @@ from enum import Enum
 from typing import Any
 
 from nettool import __version__
+from nettool.cluster.neighbour import Neighbour
 from nettool.ops import snapshots
+from nettool.ops.console.elsewhere import links_table, remark, there_in_words
 from nettool.ops.console.words import why_in_words
 from nettool.ops.levers import LeverError, Levers
+from nettool.ops.queues import Queue, queues
 from nettool.ops.tables import Report, Shown, Table, duration, number, printable, size
 from nettool.ops.tail import Tail
 from nettool.peers.session import Session
@@ -66,7 +69,7 @@ class Commands:
             "broker": node.broker,
             "peers": Peers(node, self.who),
             "topics": Topics(node),
-            "links": snapshots.links(node),
+            "links": Links(node, self.links),
             "config": Config(node.live),
         }
 
@@ -90,17 +93,31 @@ class Commands:
         peers = [peer for peer in snapshots.peers(self._node) if peer.phase != "gone"]
         return Table(_WHO, sorted(peers, key=lambda peer: (not peer.name, peer.name)), "nobody is here")
 
-    def queues(self) -> Table[snapshots.Peer]:
-        """Who has something queued, the most first."""
-        peers = [peer for peer in snapshots.peers(self._node) if peer.queued_bytes or peer.paused_for]
-        return Table(_QUEUES, sorted(peers, key=lambda peer: -peer.queued_bytes), "nothing is queued")
+    def queues(self) -> Table[Queue]:
+        """What is queued for peers and other nodes, the most first."""
+        return Table(_QUEUES, queues(self._node), "nothing is queued")
+
+    def links(self) -> Table[snapshots.Link]:
+        """Other nodes, and what is on the way to them."""
+        return links_table(snapshots.links(self._node))
 
     def why(self, name: str) -> Report:
-        """Why a peer gets its lines late, and what happens next."""
+        """Why a peer gets its lines late, here or at another node."""
         why = snapshots.why(self._node, name)
         if why is None:
-            raise LeverError(printable(f"no-such-peer: {name}; closed() lists those who have gone"))
+            raise LeverError(printable(f"no-such-peer: {name}; {self._where_to_look(name)}"))
+        if isinstance(why, snapshots.There):
+            return Report(there_in_words(why))
         return Report(why_in_words(why, self._node.live.delivery))
+
+    def _where_to_look(self, name: str) -> str:
+        links = self._node.links
+        nodes = [] if links is None else links.linked.nodes_with(name.encode("utf-8", "surrogateescape"))
+        if len(nodes) > 1:
+            return f"say which one: {', '.join(f'{name}@{_text(node)}' for node in nodes[:5])}"
+        if "@" in name:
+            return "links() lists the nodes that are known"
+        return "closed() lists those who have gone"
 
     def closed(self) -> Table[snapshots.Closed]:
         """Who has gone, and why, the last first."""
@@ -133,11 +150,12 @@ class Commands:
         return self._levers.reload()
 
 
-_COMMANDS = ("who", "queues", "why", "tail", "closed", "stats", "say", "kick", "reload", "drain")
+_COMMANDS = ("who", "queues", "links", "why", "tail", "closed", "stats", "say", "kick", "reload", "drain")
 
 _MORE = """
-  node, broker, links, config    the node itself, and the settings in force
+  node, broker, config           the node itself, and the settings in force
   peers["bob"], topics["#news"]  sessions, and names of hearers
+  links["node2"]                 what this node keeps of another one
   help(anything)                 what Python knows of it
 
 Everything else is Python, and runs in the node: while it runs nothing else
@@ -195,6 +213,34 @@ class Topics(Shown, Mapping[str, list[str]]):
         return Table(columns, snapshots.topics(self._node), "nobody hears any topic").show(most, width)
 
 
+class Links(Shown, Mapping[str, Neighbour]):
+    """Other nodes by name, as they are now; called, their table."""
+
+    def __init__(self, node: NodeService, table: Callable[[], Table[snapshots.Link]]) -> None:
+        self._node = node
+        self._table = table
+
+    def __call__(self) -> Table[snapshots.Link]:
+        return self._table()
+
+    @property
+    def _neighbours(self) -> Mapping[bytes, Neighbour]:
+        return {} if self._node.links is None else self._node.links.linked.neighbours
+
+    def __getitem__(self, name: str) -> Neighbour:
+        return self._neighbours[name.encode("utf-8", "surrogateescape")]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([_text(name) for name in sorted(self._neighbours)])
+
+    def __len__(self) -> int:
+        return len(self._neighbours)
+
+    def show(self, most: int | None = None, width: int | None = None) -> str:
+        """See `Shown`."""
+        return self._table().show(most, width)
+
+
 class Config:
     """The settings in force now, by group: `config.delivery.outbox_bytes`."""
 
@@ -243,12 +289,12 @@ _WHO: _Columns = {
 }
 
 _QUEUES: _Columns = {
-    "name": lambda peer: peer.name or f"({peer.phase})",
-    "lines": lambda peer: peer.queued_lines,
-    "queued": lambda peer: size(peer.queued_bytes),
-    "oldest": lambda peer: duration(peer.oldest),
-    "full for": lambda peer: duration(peer.full_for) if peer.full_for else "",
-    "": lambda peer: _remark(peer),
+    "name": lambda queue: queue.name or f"({queue.of.phase})",
+    "lines": lambda queue: queue.queued_lines,
+    "queued": lambda queue: size(queue.queued_bytes),
+    "oldest": lambda queue: duration(queue.oldest),
+    "full for": lambda queue: duration(queue.full_for) if queue.full_for else "",
+    "": lambda queue: _remark_on(queue),
 }
 
 _CLOSED_NAME: _Columns = {"name": lambda gone: gone.name or "(no name)"}
@@ -271,12 +317,21 @@ def _remark(peer: snapshots.Peer) -> str:
     return "; ".join(words)
 
 
+def _remark_on(queue: Queue) -> str:
+    if isinstance(queue.of, snapshots.Peer):
+        return _remark(queue.of)
+    return remark(queue.of) if queue.of is not None else ""
+
+
 def _facts(stats: snapshots.Stats) -> Iterator[tuple[str, str]]:
     yield "node", f"{stats.node}, nettool {stats.version}, {stats.state}"
     yield "listening on", ", ".join(stats.listening)
     yield "peers", f"{stats.peers:,}"
     yield "connections", f"{stats.connections:,}" + _in_brackets(stats.phases)
     yield "topics", f"{stats.topics:,}"
+    if sum(stats.links.states.values()):
+        yield "other nodes", f"{sum(stats.links.states.values()):,}" + _in_brackets(stats.links.states)
+        yield "link ends", f"{sum(stats.links.ends.values()):,}" + _in_brackets(stats.links.ends)
     yield "queued", size(stats.queued_bytes)
     if stats.largest_queued_bytes:
         yield "most of it", f"{size(stats.largest_queued_bytes)} for {stats.largest or 'one without a name'}"

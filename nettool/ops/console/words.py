@@ -7,10 +7,11 @@ Never: a look at the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, isinf
 from typing import Any
 
+from nettool.ops.queued import Filler, Waiting
 from nettool.ops.snapshots import DRAIN, Lane, Peer, Why
 from nettool.ops.tables import Table, duration, listed, number, printable, size
 from nettool.settings import DeliverySettings, TopicOverflow
@@ -18,7 +19,7 @@ from nettool.settings import DeliverySettings, TopicOverflow
 MOST = 20
 """Senders that are listed."""
 
-_Columns = dict[str, Callable[[Any], object]]
+Columns = dict[str, Callable[[Any], object]]
 
 _KINDS = {"direct": "lines to its name", "topic": "topic lines", "own": "its own answers"}
 
@@ -44,23 +45,33 @@ def _sentences(why: Why, delivery: DeliverySettings) -> Iterator[str]:
         yield from _lane(why, lane, delivery)
     if why.fillers:
         yield "Who fills it:"
-        columns: _Columns = {
-            "  ": lambda filler: "",
-            "from": lambda filler: filler.name,
-            "lines": lambda filler: filler.lines,
-            "size": lambda filler: size(filler.bytes),
-        }
-        yield Table(columns, why.fillers).show(MOST)
+        yield fillers_table(why.fillers)
     if why.waiting:
         yield "Who is not read because of it:"
-        columns = {
-            "  ": lambda waiting: "",
-            "name": lambda waiting: "itself" if waiting.name == peer.name else waiting.name,
-            "for": lambda waiting: duration(waiting.seconds),
-            "with": lambda waiting: _KINDS[waiting.lane],
-        }
-        yield Table(columns, why.waiting).show(MOST)
+        yield waiting_table(why.waiting, peer.name)
     yield from _next(why, name)
+
+
+def fillers_table(fillers: Sequence[Filler]) -> str:
+    """Who has how much in it."""
+    columns: Columns = {
+        "  ": lambda filler: "",
+        "from": lambda filler: filler.name,
+        "lines": lambda filler: filler.lines,
+        "size": lambda filler: size(filler.bytes),
+    }
+    return Table(columns, fillers).show(MOST)
+
+
+def waiting_table(waiting: Sequence[Waiting], whose: str) -> str:
+    """Who waits because of it, and with what; `whose` it is waits for himself."""
+    columns: Columns = {
+        "  ": lambda waiting: "",
+        "name": lambda waiting: "itself" if waiting.name == whose else waiting.name,
+        "for": lambda waiting: duration(waiting.seconds),
+        "with": lambda waiting: _KINDS[waiting.lane],
+    }
+    return Table(columns, waiting).show(MOST)
 
 
 def _phase(peer: Peer) -> str:

@@ -11,12 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 from nettool.ops import snapshots
 from nettool.ops.metrics import exposition
-from nettool.ops.web.facts import Facts
-from nettool.ops.web.lists import BadQuery, page_of, parameters, plain
+from nettool.ops.web.facts import Facts, Rows
+from nettool.ops.web.lists import BadQuery, objects, parameters, part_in, plain
 from nettool.service import NodeService
 
 Given = Mapping[bytes, Sequence[bytes]]
@@ -78,18 +77,27 @@ class Answers:
     def _why(self, given: Given) -> Answer:
         name = parameters(given, ("name",)).get("name", "")
         if not name:
-            raise BadQuery("name: expected a peer's name, as /api/why?name=bob")
+            raise BadQuery("name: expected a peer's name, as /api/why?name=bob or /api/why?name=bob@node2")
         why = snapshots.why(self._node, name)
         if why is None:
             return in_json({"error": f"no-such-peer: {name.encode('utf-8', 'backslashreplace').decode()}"}, 404)
         return in_json(plain(why))
 
-    def _list(self, word: str, look: Callable[[NodeService], Sequence[Any]], kind: type) -> Path:
+    def _list(self, word: str, look: Rows, kind: type) -> Path:
         def answer(given: Given) -> Answer:
-            rows = self._facts.of(look)
-            return in_json({word: page_of(rows, kind, given), "total": len(rows)})
+            rows, total = self._facts.part_of(look, _COUNTS[word], part_in(given, kind))
+            return in_json({word: objects(rows, kind), "total": total})
 
         return Path(answer)
+
+
+_COUNTS: Mapping[str, Callable[[NodeService], int]] = {
+    "peers": lambda node: len(node.peers.connections),
+    "topics": lambda node: len(node.broker.directory.near),
+    "links": lambda node: 0 if node.links is None else len(node.links.names),
+    "closed": lambda node: len(node.peers.last_closed()),
+}
+"""How many rows a list has, without making them."""
 
 
 def in_json(value: object, status: int = 200) -> Answer:

@@ -8,7 +8,7 @@ Never: a parameter that is taken for something else, or for nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from math import isinf
 from operator import attrgetter
@@ -36,18 +36,41 @@ def parameters(given: Mapping[bytes, Sequence[bytes]], known: Sequence[str]) -> 
     return found
 
 
-def page_of(rows: Sequence[Any], kind: type, given: Mapping[bytes, Sequence[bytes]]) -> list[dict[str, Any]]:
-    """The rows, of one dataclass, that `sort`, `limit` and `offset` ask for."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows that are asked for."""
+
+    order: str = ""
+    """A field, falling after a `-`; empty for the order that the list has."""
+    limit: int | None = None
+    offset: int = 0
+
+    def of(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """This part of them all."""
+        if self.order:
+            field, falling = self.order.removeprefix("-"), self.order.startswith("-")
+            rows = sorted(rows, key=attrgetter(field), reverse=falling)
+        return rows[self.offset : None if self.limit is None else self.offset + self.limit]
+
+
+EVERYTHING = Part()
+
+
+def part_in(given: Mapping[bytes, Sequence[bytes]], kind: type) -> Part:
+    """What `sort`, `limit` and `offset` ask for, of rows of this dataclass."""
     asked = parameters(given, ("sort", "limit", "offset"))
     names = [field.name for field in fields(kind)]
-    if "sort" in asked:
-        sort = asked["sort"].removeprefix("-")
-        if sort not in names:
-            raise BadQuery(f"sort: expected one of {', '.join(names)}, with - before it for the largest first")
-        rows = sorted(rows, key=attrgetter(sort), reverse=asked["sort"].startswith("-"))
+    if "sort" in asked and asked["sort"].removeprefix("-") not in names:
+        raise BadQuery(f"sort: expected one of {', '.join(names)}, with - before it for the largest first")
     offset, limit = _number(asked, "offset", 0, 10**9), _number(asked, "limit", LIMIT, MOST)
+    return Part(asked.get("sort", ""), limit, offset)
+
+
+def objects(rows: Sequence[Any], kind: type) -> list[dict[str, Any]]:
+    """Rows of this dataclass as plain data."""
+    names = [field.name for field in fields(kind)]
     values = attrgetter(*names)
-    return [dict(zip(names, values(row), strict=True)) for row in rows[offset : offset + limit]]
+    return [dict(zip(names, values(row), strict=True)) for row in rows]
 
 
 def _number(asked: Mapping[str, str], name: str, default: int, most: int) -> int:

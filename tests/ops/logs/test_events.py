@@ -88,7 +88,8 @@ def test_a_log_call_has_a_fixed_text_and_a_known_event_with_its_level_and_fields
 
 def test_there_are_log_calls() -> None:
     assert len(CALLS) > 15
-    assert any(call.where.startswith("nettool/peers/protocol.py") for call in CALLS)
+    for room in ("peers/protocol.py", "cluster/linked.py", "cluster/identity/", "cluster/resolver/", "ops/web/"):
+        assert any(call.where.startswith(f"nettool/{room}") for call in CALLS), room
 
 
 def test_every_event_of_the_table_is_logged_somewhere_with_all_its_fields() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -12,6 +13,7 @@ from nettool.ops import snapshots
 from nettool.ops.metrics import exposition
 from nettool.ops.web import site
 from nettool.ops.web.facts import Facts
+from nettool.ops.web.lists import Part
 from nettool.ops.web.site import MOST, WITHIN
 from tests.conftest import LoggedFailures
 from tests.ops.nodes import SeenNode
@@ -376,3 +378,40 @@ def test_looking_takes_a_tenth_of_the_time_at_most(node: SeenNode) -> None:
     assert facts.of(look) == 2
     clock.rightNow -= 1000  # somebody put the clock back
     assert facts.of(look) == 3
+
+
+class Shelf:
+    """A list of a hundred rows, each of which takes a millisecond to make."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.looks: list[tuple[float, int]] = []
+        """When, and how many rows were made."""
+
+    def look(self, node: object, order: str = "", limit: int | None = None, offset: int = 0) -> list[snapshots.Topic]:
+        numbers = sorted(range(100), reverse=order.startswith("-"))[offset : None if limit is None else offset + limit]
+        self.looks.append((self.clock.seconds(), len(numbers)))
+        self.clock.advance(len(numbers) / 1000)
+        return [snapshots.Topic(f"#{number:02}", number) for number in numbers]
+
+
+def test_only_the_rows_that_are_asked_for_are_made(node: SeenNode) -> None:
+    shelf, facts = Shelf(node.reactor), Facts(node.service, node.reactor)
+    for _ in range(10):
+        rows, total = facts.part_of(shelf.look, lambda node: 100, Part("-hearers", 2, 1))
+        assert [row.hearers for row in rows] == [98, 97] and total == 100
+    assert [count for _, count in shelf.looks] == [2], "the same part is kept for a moment"
+
+
+def test_whatever_parts_are_asked_for_looking_takes_a_tenth_of_the_time_at_most(node: SeenNode) -> None:
+    clock = node.reactor
+    shelf, facts = Shelf(clock), Facts(node.service, clock)
+    began = clock.seconds()
+    for number in range(5000):
+        part = Part(("", "hearers", "-hearers")[number % 3], number % 7, number % 101)
+        rows, total = facts.part_of(shelf.look, lambda node: 100, part)
+        everything = sorted(range(100), reverse=part.order.startswith("-"))
+        assert [row.hearers for row in rows] == everything[part.offset :][: part.limit] and total == 100
+        clock.advance(0.001)
+    passed, spent = clock.seconds() - began, sum(count for _, count in shelf.looks) / 1000
+    assert 0.05 < spent / passed < 0.125, "the last look is not made up for yet"

@@ -22,6 +22,7 @@ const time = (seconds) => {
 };
 const some = (write) => (value) => (value ? write(value) : "");
 const text = (value) => value;
+const lastEnd = (link) => (link.advice ? `${link.last_end}: ${link.last_end_detail} (${link.advice})` : "");
 const clock = (at) => new Date(at * 1000).toLocaleTimeString();
 
 // Tables: key of the row, heading, how it is written, classes
@@ -51,7 +52,20 @@ const TABLES = {
   links: {
     query: "limit=50",
     columns: [
-      ["node", "node", text, "text"], ["state", "state", text, "text"], ["queued_bytes", "queued", some(size), ""],
+      ["node", "node", text, "text"],
+      ["state", "state", text, "text short"],
+      ["state_for", "for", time, "minor"],
+      ["queued_bytes", "queued", some(size), ""],
+      ["oldest", "oldest", time, ""],
+      ["full_for", "full for", time, "bad"],
+      ["unconfirmed_bytes", "unconfirmed", some(size), "minor"],
+      ["unconfirmed_for", "since", time, "minor"],
+      ["slow", "slow there", (names, link) => names.slice(0, 3).join(", ")
+        + (link.slow_receivers > 3 ? ` and ${number(link.slow_receivers - 3)} more` : ""), "text warn"],
+      ["peers", "peers", number, "minor"],
+      ["topics", "topics", number, "minor"],
+      ["address", "address", text, "text short minor"],
+      ["last_end", "", (reason, link) => lastEnd(link), "text bad"],
     ],
   },
   closed: {
@@ -142,6 +156,7 @@ function drawStats(stats) {
     ["peers", number(stats.peers)],
     ["connections", number(stats.connections)],
     ["topics", number(stats.topics)],
+    ...(sum(stats.links.states) ? [["links up", `${number(stats.links.states.up)} of ${number(sum(stats.links.states))}`]] : []),
     ["accepted", before.rate.accepted || number(ledger.accepted)],
     ["delivered", before.rate.delivered || number(ledger.delivered)],
     ["queued", size(stats.queued_bytes)],
@@ -179,25 +194,41 @@ const inAddress = () => { // the page's address says who, as /#bob
 };
 let asked = inAddress();
 
+const inLanes = (lanes, bound) => lanes.filter((lane) => lane.held_bytes).map((lane) => [`${lane.lane} lines`, [
+  `${size(lane.held_bytes)} of ${bound ? size(bound) : "any size"}`,
+  lane.full_for !== null && `full for ${time(lane.full_for) || "0 s"}`,
+  lane.patience_over && "patience is over: its senders are read again",
+  lane.patience_left !== null && `its senders wait ${time(lane.patience_left) || "0 s"} more`,
+].filter(Boolean).join(", ")]);
+const byWhom = (why) => [
+  ["filled by", why.fillers.slice(0, 20).map((one) => `${one.name} (${number(one.lines)} lines, ${size(one.bytes)})`)
+    .join(", ") || "nobody"],
+  ["who waits", why.waiting.slice(0, 20).map((one) => `${one.name} (${time(one.seconds) || "0 s"})`).join(", ") || "nobody"],
+];
+const pairsThere = (why) => [ // somebody on another node
+  [why.link.node, `${why.link.state} for ${time(why.link.state_for) || "0 s"}`
+    + (why.link.advice && `: ${lastEnd(why.link)}`)],
+  ...(why.listed ? [] : [["there", "not as far as its node has told"]]),
+  ["under way", why.under_way_bytes || why.queued_lines
+    ? `${number(why.queued_lines)} lines here or not confirmed; ${size(why.there_bytes)} in its outbox there`
+    : "nothing"],
+  ...inLanes(why.lanes, why.window),
+  ["written by", why.writers.slice(0, 20).join(", ") || "nobody who is here"],
+  ...byWhom(why),
+];
+
 function drawWhy(why) {
   const section = byId("why");
   section.hidden = !why;
   if (!why) return;
   put(section.querySelector("h2"), why.error ? asked : `Why does ${asked} get its lines late?`);
-  drawPairs(section.querySelector("dl"), why.error ? [["", why.error]] : [
+  drawPairs(section.querySelector("dl"), why.error ? [["", why.error]] : why.link ? pairsThere(why) : [
     ["queued", why.peer.queued_lines
       ? `${number(why.peer.queued_lines)} lines, ${size(why.peer.queued_bytes)}, the oldest ${time(why.peer.oldest)}`
       : "nothing: it gets its lines as they come"],
     ["its transport", why.blocked ? "takes nothing now" : "takes data"],
-    ...why.lanes.filter((lane) => lane.held_bytes).map((lane) => [`${lane.lane} lines`, [
-      `${size(lane.held_bytes)} of ${why.bound ? size(why.bound) : "any size"}`,
-      lane.full_for !== null && `full for ${time(lane.full_for) || "0 s"}`,
-      lane.patience_over && "patience is over: its senders are read again",
-      lane.patience_left !== null && `its senders wait ${time(lane.patience_left) || "0 s"} more`,
-    ].filter(Boolean).join(", ")]),
-    ["filled by", why.fillers.slice(0, 20).map((one) => `${one.name} (${number(one.lines)} lines, ${size(one.bytes)})`)
-      .join(", ") || "nobody"],
-    ["who waits", why.waiting.slice(0, 20).map((one) => `${one.name} (${time(one.seconds) || "0 s"})`).join(", ") || "nobody"],
+    ...inLanes(why.lanes, why.bound),
+    ...byWhom(why),
     ...(why.given_up_in === null ? [] : [["given up in", `${time(why.given_up_in) || "0 s"}, if it takes nothing`]]),
   ]);
 }
