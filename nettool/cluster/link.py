@@ -168,7 +168,7 @@ class Link:
                 f"{escaped(hello.name)} answered where {escaped(self.meant)} was meant: check the address",
             )
         if hello.name == linked.name:
-            raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are {escaped(hello.name)}: give one another --node-name")
+            raise Refusal(LinkEnd.WRONG_NAME, f"two nodes are called {escaped(hello.name)}: change one's --node-name")
         linked.judge(hello.name, self._shell.proof, self.meant or b"")
         neighbour = linked.neighbours.get(hello.name)
         if neighbour is None:
