@@ -49,7 +49,7 @@ OWN_PLANS = 50000
 """Addresses in all plans of senders' own, about 600 bytes each; beyond that the oldest plans are given up."""
 
 SHORT = 256
-"""Bytes of a read up to which its lines are looked at one by one from the start: from people there are one to three."""
+"""Bytes of a read up to which its lines are looked at one by one from the start, if they have several addresses."""
 
 ONE_BY_ONE = 8
 """Lines up to which each is routed as a block of its own: 1.5 microseconds a line, where grouping two takes 6."""
@@ -104,12 +104,12 @@ class Routing:
     def route_first(self, sender: IMember, block: bytes, now: float) -> tuple[int, bytes]:
         """Route a block whole, or its first lines, as far as that is cheap: how many lines, and what is left of it.
 
-        With 1.7 lines a read to names at random this takes 3.6 microseconds a line, where `route_lines` takes 6.4.
+        With 1.7 lines a read to names at random a line takes 4.0 microseconds from end to end, by `route_lines` 5.6.
         """
-        if len(block) > SHORT:
-            lines = self.route_block(sender, block, now)
+        lines = self.route_block(sender, block, now)
+        if lines or len(block) > SHORT or block[:1] == b"/":
             return lines, b"" if lines else block
-        reach, direct, prefix, lines = self._directory.reach, self._direct, direct_prefix(sender.name), 0
+        reach, direct, prefix = self._directory.reach, self._direct, direct_prefix(sender.name)
         pieces = block.split(b"\n")
         for line in pieces:  # the last is empty, which is nobody's name
             address, colon, text = line.partition(b": ")
@@ -119,10 +119,7 @@ class Routing:
             lines += 1
             direct.accepted += 1
             member.outbox.put(Batch(_DIRECT, sender, address, prefix + text + b"\n", 1, now))
-        if lines:
-            return lines, b"\n".join(pieces[lines:])
-        lines = self.route_block(sender, block, now)
-        return lines, b"" if lines else block
+        return lines, b"\n".join(pieces[lines:])
 
     # One address throughout
 
