@@ -10,6 +10,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,7 @@ def _pem(key: object, *, passphrase: bytes = b"") -> bytes:
         (_pem(rsa.generate_private_key(65537, 2048)), "which has one of another kind"),
         (_pem(ec.generate_private_key(ec.SECP256R1())), "which has one of another kind"),
     ],
+    ids=map(str, count()),  # keys are new each time, and names of tests are the same in all processes of a run
 )
 def test_a_key_that_cannot_be_used_is_refused_and_left_as_it_is(content: bytes, said: str, state_dir: str) -> None:
     Identity.kept_in(state_dir, b"node1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from itertools import count
 from typing import Any
 
 import pytest
@@ -151,6 +152,7 @@ def ask(client: SshClient, method: bytes, data: bytes = b"", service: bytes = b"
         (b"\xff", b""),
         (b"", b""),
     ],
+    ids=map(str, count()),  # keys are new each time, and names of tests are the same in all processes of a run
 )
 def test_no_other_method_and_no_half_of_a_key_comes_in(manhole: Manhole, method: bytes, data: bytes, log: Any) -> None:
     client = manhole.ssh(None)
@@ -288,6 +290,7 @@ def test_there_is_no_service_before_authentication_but_that(manhole: Manhole, se
         b"\x00\x00\x00\x0c\x0a\x15" + bytes(10),
         packet(MSG_KEXINIT, bytes(16) + NS(b"") * 10 + bytes(5)),
     ],
+    ids=map(str, count()),
 )
 def test_whatever_does_not_begin_as_ssh_is_closed_at_once(manhole: Manhole, data: bytes, log: Any) -> None:
     stranger = Stranger(manhole)
