@@ -115,7 +115,7 @@ def test_a_node_that_is_not_trusted_is_told_what_to_do_in_both_logs(pair: Pair, 
 
 def test_a_node_that_cannot_be_reached_is_told_once_with_the_reason(pair: Pair) -> None:
     assert pair.one.node.terminate() == 0
-    said = pair.two.node.wait_for_log(r"node1 cannot be reached, and is tried again: ")
+    said = pair.two.node.wait_for_log(r"node1 cannot be reached at ")
     assert "refused" in said
     pair.two.node.wait_for_log(r"retry 2 to connect node1 in")
     assert sum("cannot be reached" in line for line in pair.two.node.out) == 1

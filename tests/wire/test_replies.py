@@ -218,17 +218,16 @@ CODES = {
 RETURNED = {b"queue-full", b"disconnected", b"slow-consumer", b"no-such-peer", b"node-unreachable", b"shutdown"}
 BYE = {b"quit", b"shutdown", b"kicked", b"taken-over"}
 
-# What a node that asks for no secrets and has no links to others never says.
+# What a node that asks for no secrets never says.
 OF_SECRETS = {b"login-failed"}
-OF_LINKS = {b"ambiguous-name", b"no-such-peer", b"node-unreachable"}
 
 
 def test_the_codes_of_errors_are_those_of_the_protocol() -> None:
-    assert {code.value for code in ErrorCode} == set(CODES) - OF_SECRETS - {b"ambiguous-name"}
+    assert {code.value for code in ErrorCode} == set(CODES) - OF_SECRETS
 
 
 def test_the_reasons_for_giving_back_are_those_of_the_protocol() -> None:
-    assert {reason.value for reason in ReturnReason} == RETURNED - OF_LINKS
+    assert {reason.value for reason in ReturnReason} == RETURNED
 
 
 def test_the_reasons_for_a_bye_are_those_of_the_protocol_and_the_codes_that_close() -> None:
