@@ -22,7 +22,14 @@ exclude_patterns = ["_build", "news"]
 nitpicky = True
 # Types of Twisted and of the standard library have no pages here; our own must have.
 nitpick_ignore_regex = [(r"py:.*", r"(?!nettool\b).*")]
-nitpick_ignore = [("py:class", "nettool.embed.node.P")]  # a type variable
+nitpick_ignore = [
+    ("py:class", "nettool.embed.node.P"),  # a type variable
+    # What is behind these is nobody's to use.
+    ("py:class", "nettool.mesh.crossing.Crossing"),
+    ("py:class", "nettool.mesh.incoming.Incoming"),
+    ("py:class", "nettool.mesh.turn.MeshTurn"),
+    ("py:class", "nettool.cluster.neighbour.Neighbour"),
+]
 # Links to a heading (`page.md#heading`) are resolved for headings down to this depth, and a wrong one is a warning.
 myst_heading_anchors = 4
 # Links to other people's servers are checked by `tox -e links` only: a build must not depend on them.
