@@ -19,7 +19,8 @@ RECEIVE = 256 * 1024
 class Relay:
     """Passes on what it gets, in threads.
 
-    Invariant: `carried` are the bytes that it got, both ways; it is less than that only until they are passed on.
+    Invariant: `carried` are the bytes that it got, both ways; it is less than that only until they are passed on.  When
+    it is over, none of its threads is left.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class Relay:
         self._to = 0
         self._lock = threading.Lock()
         self._stack = ExitStack()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         self._listener = self._stack.enter_context(socket.create_server((HOST, 0)))
@@ -38,7 +40,10 @@ class Relay:
     ) -> None:
         # A close alone does not wake who waits in accept() or recv().
         _shut(self._listener)
+        self._threads[0].join()  # it starts the others
         self._stack.close()
+        for thread in self._threads:
+            thread.join()
 
     def leads_to(self, port: int) -> int:
         """Connections go on to this port of the loopback interface; the port on which they are taken."""
@@ -47,7 +52,9 @@ class Relay:
         return taken
 
     def _start(self, call: object, *arguments: socket.socket) -> None:
-        threading.Thread(target=call, args=arguments, daemon=True).start()  # type: ignore[arg-type]
+        thread = threading.Thread(target=call, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
