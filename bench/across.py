@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass, replace
 
 from bench import machine
-from bench.check import check_contents
 from bench.connections import connected, settle
-from bench.load import CHUNK, DISCARD, RECEIVE, STALL_SECONDS, Flow, encode, flows_for, receive, send, stream
+from bench.dialects import Dialect
+from bench.load import CHUNK, DISCARD, RECEIVE, STALL_SECONDS, Block, Flow, encode, flows_for, receive, send, stream
 from bench.machine import Stopwatch
-from bench.measures import CALIBRATION_SECONDS, WARM_UP, Bed, Measure, Outcome, Stream
+from bench.measures import WARM_UP, Bed, Outcome, Stream
 from bench.plan import Plan
 from bench.quantities import (
     CARRIED,
@@ -32,25 +32,9 @@ from bench.quantities import (
     RATE_WITHOUT,
 )
 from bench.relay import Relay
-from bench.settings import Settings
+from bench.slow import Beside, Half, Sockets
 
-LONGER = 3.0
-"""Than other runs, as for a slow reader on the same node."""
 CARRIED_LINES = 20_000
-
-
-@dataclass(frozen=True)
-class Half:
-    """The run beside the pair that is stuck, or the run without it."""
-
-    rate: float
-    growth: tuple[float | None, ...]
-    """Of each node's memory."""
-    lost: float
-    watch: Stopwatch
-    seconds: float
-    """Until the last byte of the others."""
-    remark: str = ""
 
 
 @dataclass
@@ -80,59 +64,31 @@ class Stuck:
             self.closed = True
 
 
-class SlowAcross(Measure):
-    """Pairs whose lines share one link; the last one's receiver never reads.  The amount is lines of each sender.
+class SlowAcross(Beside):
+    """Pairs whose lines share one link; the last one's receiver never reads."""
 
-    Two runs, each with fresh nodes and their own default bounds.
-    """
-
-    title = "slow reader"
     quantities = (KEPT, HELD_UP, RATE_BESIDE, RATE_WITHOUT, GROWTH_HERE, GROWTH_THERE, LOST)
 
-    def prepare(self, bed: Bed) -> int:
-        plan = _healthy(bed.plan)
-        block = encode(plan, bed.server.dialect)
-        with bed.started(own_bounds=True) as node, connected(node, plan.peers) as sockets:
-            check_contents(plan, bed.server.dialect, sockets)
-            settle(sockets, bed.server.dialect)
-            repeats, amounts, watch = 1, [1], Stopwatch(*node.pids)
-            while watch.seconds < CALIBRATION_SECONDS:
-                stream(flows_for(block, repeats, sockets), watch)
-                amounts.append(round(block.lines * repeats * self.seconds(bed.settings) / watch.seconds))
-                repeats *= 2
-        return max(amounts)
+    def healthy(self, plan: Plan) -> Plan:
+        *_, sender = plan.lines
+        receiver = plan.peers[-1]
+        return plan.without(plan.peer(sender), receiver)
 
-    def resized(self, bed: Bed, amount: int, outcome: Outcome) -> int:
-        """By the rate without: what the one who does not read costs must not make its run shorter."""
-        rate = outcome.figures[RATE_WITHOUT.key] / len(_healthy(bed.plan).lines)
-        return max(1, round(rate * self.seconds(bed.settings)))
+    def copies(self, healthy: Plan) -> int:
+        return len(healthy.lines)
 
-    def seconds(self, settings: Settings) -> float:
-        return settings.seconds * LONGER
+    def send(
+        self, plan: Plan, dialect: Dialect, block: Block, repeats: int, sockets: Sockets, watch: Stopwatch
+    ) -> None:
+        stream(flows_for(block, repeats, sockets), watch)
 
-    def expected_seconds(self, settings: Settings, waiting: float, rounds: int) -> float:
-        return 2 * super().expected_seconds(settings, waiting, rounds)
+    def more(self, beside: Half, without: Half) -> dict[str, float | None]:
+        return dict(zip((GROWTH_HERE.key, GROWTH_THERE.key), beside.growth, strict=True))
 
-    def run(self, bed: Bed, amount: int) -> Outcome:
-        without = self._half(bed, amount, beside=False)
-        beside = self._half(bed, amount, beside=True)
-        figures = {
-            KEPT.key: beside.rate / without.rate,
-            HELD_UP.key: beside.seconds - without.seconds,
-            RATE_BESIDE.key: beside.rate,
-            RATE_WITHOUT.key: without.rate,
-            LOST.key: beside.lost + without.lost,
-        }
-        growths = zip((GROWTH_HERE.key, GROWTH_THERE.key), beside.growth, strict=True)
-        figures |= {key: growth for key, growth in growths if growth is not None}
-        watch = max(beside.watch, without.watch, key=lambda half: half.others_share or 0.0)
-        return Outcome(figures, watch, beside.remark)
-
-    def _half(self, bed: Bed, amount: int, *, beside: bool) -> Half:
-        healthy = _healthy(bed.plan)
+    def half(self, bed: Bed, plan: Plan, amount: int) -> Half:
+        healthy = self.healthy(bed.plan)
         block = encode(healthy, bed.server.dialect)
         repeats = max(1, round(amount / block.lines))
-        plan = bed.plan if beside else healthy
         with bed.started(own_bounds=True) as node, connected(node, plan.peers) as sockets:
             mine = {peer.name: sockets[peer.name] for peer in healthy.peers}
             stream(flows_for(block, max(1, round(repeats * WARM_UP)), mine), Stopwatch(*node.pids))
@@ -140,7 +96,7 @@ class SlowAcross(Measure):
             for pid in node.pids:
                 machine.forget_peak(pid)
             before = [machine.memory(pid) for pid in node.pids]
-            stuck = _stuck(bed, sockets) if beside else None
+            stuck = _stuck(bed, sockets) if plan is bed.plan else None
             watch, flows = Stopwatch(*node.pids), flows_for(block, repeats, mine)
             seconds = _stream_beside(flows, stuck, watch)
             peaks = [machine.peak_memory(pid) for pid in node.pids]
@@ -148,7 +104,6 @@ class SlowAcross(Measure):
         missing = sum(flow.missing for flow in flows)
         lines = block.deliveries * repeats
         return Half(
-            # By the clock in any case: a server that waits uses no processor time.
             rate=lines * (1 - missing / due) / seconds,
             growth=tuple(_growth(one, other) for one, other in zip(before, peaks, strict=True)),
             lost=lines * missing / due,
@@ -182,13 +137,6 @@ class Carried(Stream):
             settle(sockets, dialect)
             carried = relay.carried - before
         return Outcome({CARRIED.key: carried / (block.lines * repeats)}, watch)
-
-
-def _healthy(plan: Plan) -> Plan:
-    """The plan without the last pair."""
-    *_, sender = plan.lines
-    receiver = plan.peers[-1]
-    return plan.without(plan.peer(sender), receiver)
 
 
 def _stuck(bed: Bed, sockets: dict[bytes, socket.socket]) -> Stuck:

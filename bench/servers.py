@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import machine
@@ -174,6 +174,17 @@ def _word_of(option: str, start: str) -> Callable[[str], str]:
     return version
 
 
+_NATS = Server(
+    key="nats",
+    title="nats-server",
+    install="nats-server is not installed: apt install nats-server",
+    dialect=Nats(),
+    program=_system_program("nats-server"),
+    version=_word_of("--version", "nats-server: v"),
+    command=_nats_command,
+    linked=True,
+)
+
 SERVERS: dict[str, Server] = {
     server.key: server
     for server in (
@@ -187,27 +198,8 @@ SERVERS: dict[str, Server] = {
             command=_nettool_command,
             linked=True,
         ),
-        Server(
-            key="nats",
-            title="nats-server",
-            install="nats-server is not installed: apt install nats-server",
-            dialect=Nats(),
-            program=_system_program("nats-server"),
-            version=_word_of("--version", "nats-server: v"),
-            command=_nats_command,
-            linked=True,
-        ),
-        Server(
-            key="nats-tls",
-            title="nats-server, routes over TLS",
-            install="nats-server is not installed: apt install nats-server",
-            dialect=Nats(),
-            program=_system_program("nats-server"),
-            version=_word_of("--version", "nats-server: v"),
-            command=_nats_tls_command,
-            alone=False,
-            linked=True,
-        ),
+        _NATS,
+        replace(_NATS, key="nats-tls", title="nats-server, routes over TLS", command=_nats_tls_command, alone=False),
         Server(
             key="redis",
             title="Redis",

@@ -14,13 +14,15 @@ from bench import machine
 from bench.check import check_contents
 from bench.connections import connected, settle
 from bench.dialects import Dialect
-from bench.load import RECEIVE, encode, flows_for, stream
+from bench.load import RECEIVE, Block, encode, flows_for, stream
 from bench.machine import Stopwatch
 from bench.measures import CALIBRATION_SECONDS, WARM_UP, Bed, Measure, Outcome
 from bench.plan import Plan
 from bench.quantities import GROWTH_BESIDE, GROWTH_WITHOUT, HELD_UP, KEPT, LOST, RATE_BESIDE, RATE_WITHOUT, SLOW_LOST
 from bench.readers import send_and_read
 from bench.settings import Settings
+
+Sockets = dict[bytes, socket.socket]
 
 LONGER = 3.0
 """Than other runs: every server has filled what it holds for the one who does not read."""
@@ -34,7 +36,11 @@ class Half:
     """The run beside the one who does not read, or the run without it."""
 
     rate: float
-    growth: float | None
+    """Of those who read, by the clock in any case: a server that waits uses no processor time."""
+    seconds: float
+    """Until the last of them had all."""
+    growth: tuple[float | None, ...]
+    """Of each process's memory."""
     lost: float
     watch: Stopwatch
     slow_lost: float | None = None
@@ -42,28 +48,52 @@ class Half:
     remark: str = ""
 
 
-class SlowReader(Measure):
-    """Two runs, each in a fresh server with its own default bounds.  The amount is lines of the sender."""
+class Beside(Measure):
+    """Two runs, each in a fresh server with its own default bounds: without the one who does not read, and beside it.
+
+    The amount is lines of each sender who is read.
+    """
 
     title = "slow reader"
-    quantities = (KEPT, HELD_UP, RATE_BESIDE, RATE_WITHOUT, GROWTH_BESIDE, GROWTH_WITHOUT, LOST, SLOW_LOST)
+
+    def healthy(self, plan: Plan) -> Plan:
+        """The plan without the one who does not read, and without who sends to it alone."""
+        raise NotImplementedError
+
+    def copies(self, healthy: Plan) -> int:
+        """Deliveries for each line of every sender."""
+        raise NotImplementedError
+
+    def send(
+        self, plan: Plan, dialect: Dialect, block: Block, repeats: int, sockets: Sockets, watch: Stopwatch
+    ) -> None:
+        """Send so much, and read all of it."""
+        raise NotImplementedError
+
+    def half(self, bed: Bed, plan: Plan, amount: int) -> Half:
+        """One of the two."""
+        raise NotImplementedError
+
+    def more(self, beside: Half, without: Half) -> dict[str, float | None]:
+        """What else is told of them, as far as it is known."""
+        raise NotImplementedError
 
     def prepare(self, bed: Bed) -> int:
-        plan = bed.plan.without(bed.plan.peers[-1])
+        plan = self.healthy(bed.plan)
         block = encode(plan, bed.server.dialect)
         with bed.started(own_bounds=True) as node, connected(node, plan.peers) as sockets:
             check_contents(plan, bed.server.dialect, sockets)
             settle(sockets, bed.server.dialect)
             repeats, amounts, watch = 1, [1], Stopwatch(*node.pids)
             while watch.seconds < CALIBRATION_SECONDS:
-                send_and_read(plan, bed.server.dialect, block, repeats, sockets, watch)
+                self.send(plan, bed.server.dialect, block, repeats, sockets, watch)
                 amounts.append(round(block.lines * repeats * self.seconds(bed.settings) / watch.seconds))
                 repeats *= 2
         return max(amounts)
 
     def resized(self, bed: Bed, amount: int, outcome: Outcome) -> int:
         """By the rate without: what the one who does not read costs must not make its run shorter."""
-        rate = outcome.figures[RATE_WITHOUT.key] / (len(bed.plan.peers) - 2)
+        rate = outcome.figures[RATE_WITHOUT.key] / self.copies(self.healthy(bed.plan))
         return max(1, round(rate * self.seconds(bed.settings)))
 
     def seconds(self, settings: Settings) -> float:
@@ -73,25 +103,44 @@ class SlowReader(Measure):
         return 2 * super().expected_seconds(settings, waiting, rounds)
 
     def run(self, bed: Bed, amount: int) -> Outcome:
-        without = self._half(bed, bed.plan.without(bed.plan.peers[-1]), amount)
-        beside = self._half(bed, bed.plan, amount)
+        without = self.half(bed, self.healthy(bed.plan), amount)
+        beside = self.half(bed, bed.plan, amount)
         figures = {
             KEPT.key: beside.rate / without.rate,
-            HELD_UP.key: beside.watch.seconds - without.watch.seconds,
+            HELD_UP.key: beside.seconds - without.seconds,
             RATE_BESIDE.key: beside.rate,
             RATE_WITHOUT.key: without.rate,
             LOST.key: beside.lost + without.lost,
         }
-        unsure = {
-            GROWTH_BESIDE.key: beside.growth,
-            GROWTH_WITHOUT.key: without.growth,
-            SLOW_LOST.key: beside.slow_lost,
-        }
-        figures |= {key: value for key, value in unsure.items() if value is not None}
+        figures |= {key: value for key, value in self.more(beside, without).items() if value is not None}
         watch = max(beside.watch, without.watch, key=lambda half: half.others_share or 0.0)
         return Outcome(figures, watch, without.remark + beside.remark)
 
-    def _half(self, bed: Bed, plan: Plan, amount: int) -> Half:
+
+class SlowReader(Beside):
+    """One hearer of a topic never reads."""
+
+    quantities = (KEPT, HELD_UP, RATE_BESIDE, RATE_WITHOUT, GROWTH_BESIDE, GROWTH_WITHOUT, LOST, SLOW_LOST)
+
+    def healthy(self, plan: Plan) -> Plan:
+        return plan.without(plan.peers[-1])
+
+    def copies(self, healthy: Plan) -> int:
+        return len(healthy.peers) - 1
+
+    def send(
+        self, plan: Plan, dialect: Dialect, block: Block, repeats: int, sockets: Sockets, watch: Stopwatch
+    ) -> None:
+        send_and_read(plan, dialect, block, repeats, sockets, watch)
+
+    def more(self, beside: Half, without: Half) -> dict[str, float | None]:
+        return {
+            GROWTH_BESIDE.key: beside.growth[0],
+            GROWTH_WITHOUT.key: without.growth[0],
+            SLOW_LOST.key: beside.slow_lost,
+        }
+
+    def half(self, bed: Bed, plan: Plan, amount: int) -> Half:
         dialect = bed.server.dialect
         stuck = plan.peers[-1] if plan.peers[-1] is bed.plan.peers[-1] else None
         reading = plan if stuck is None else plan.without(stuck)
@@ -113,9 +162,9 @@ class SlowReader(Measure):
             remark = f"{closed} of those who read were closed; " if closed else ""
             slow_lost, fate = _fate(sockets[stuck.name], dialect, due) if stuck else (None, "")
         return Half(
-            # By the clock in any case: a server that waits uses no processor time.
             rate=got / width / watch.seconds,
-            growth=None if before is None or peak is None else float(peak - before),
+            seconds=watch.seconds,
+            growth=(None if before is None or peak is None else float(peak - before),),
             lost=(due * len(readers) - got) / width,
             watch=watch,
             slow_lost=slow_lost,

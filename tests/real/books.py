@@ -11,6 +11,7 @@ that was sent after it has been heard.  What can be said only of all of them is 
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from typing import Protocol
 
 NODE = b"@node1"
 
@@ -43,6 +44,12 @@ class Totals:
         )
         for word in ("returned", "dropped", "refused"):
             assert sum(self.reasons[word].values()) == count[word], self.text
+
+
+class Numbered(Protocol):
+    """An account, as far as lines are told apart by it."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -278,27 +285,35 @@ class Membership:
         self._last[sender] = index
 
 
-class Books:
+class Fates:
+    """What became of each line to a name: one thing, and nothing else."""
+
+    def __init__(self) -> None:
+        self._fates: dict[tuple[int, int, bytes], bytes] = {}
+        """By the sender's account, the line's number there and the receiver."""
+
+    def put_down(self, sender: "Numbered", line: int, receiver: bytes, fate: bytes) -> None:
+        """This became of this line to this receiver, and nothing else may."""
+        copy = sender.number, line, receiver
+        before = self._fates.get(copy)
+        assert before is None, f"line {line} of {sender} to {receiver!r} was {before!r}, and now {fate!r}"
+        self._fates[copy] = fate
+
+
+class Books(Fates):
     """All accounts, and what became of each line to a name."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.accounts: list[Account] = []
         self.was_hasty = False
         """The node was told to stop at once: it may have closed without a word."""
-        self._fates: dict[tuple[int, int, bytes], bytes] = {}
 
     def open(self, name: bytes) -> Account:
         """A new account, for a new connection."""
         account = Account(self, len(self.accounts), name)
         self.accounts.append(account)
         return account
-
-    def put_down(self, sender: Account, line: int, receiver: bytes, fate: bytes) -> None:
-        """This became of this line to this receiver, and nothing else may."""
-        copy = sender.number, line, receiver
-        before = self._fates.get(copy)
-        assert before is None, f"line {line} of {sender} to {receiver!r} was {before!r}, and now {fate!r}"
-        self._fates[copy] = fate
 
     # --- at the end
 

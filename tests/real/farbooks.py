@@ -11,9 +11,9 @@ that were said before that is asked only that they do not come twice.
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tests.real.books import Totals
+from tests.real.books import Fates, Totals
 
 _TEXT = re.compile(rb"from ([^ @]+)(?:@([^ ]+))?(?: to (#[^ :]+))?: (\d+) (\d+) (x*)")
 _RETURNED = re.compile(rb"returned ([^ ]+) ([a-z-]+): (\d+) (\d+) (x*)")
@@ -189,15 +189,15 @@ class FarAccount:
         self.was_cut_off = True
 
 
-@dataclass
-class FarBooks:
+class FarBooks(Fates):
     """All accounts, and what became of each line to a name."""
 
-    accounts: list[FarAccount] = field(default_factory=list)
-    tallies: dict[bytes, Tally] = field(default_factory=dict)
-    reasons: Counter[bytes] = field(default_factory=Counter)
-    _fates: dict[tuple[int, int, bytes], bytes] = field(default_factory=dict)
-    _killed: set[bytes] = field(default_factory=set)
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounts: list[FarAccount] = []
+        self.tallies: dict[bytes, Tally] = {}
+        self.reasons: Counter[bytes] = Counter()
+        self._killed: set[bytes] = set()
 
     def open(self, name: bytes, node: bytes) -> FarAccount:
         """A new account, for a new connection."""
@@ -205,13 +205,6 @@ class FarBooks:
         self.accounts.append(account)
         self.tallies.setdefault(node, Tally())
         return account
-
-    def put_down(self, sender: FarAccount, line: int, receiver: bytes, fate: bytes) -> None:
-        """This became of this line to this receiver, and nothing else may."""
-        copy = sender.number, line, receiver
-        before = self._fates.get(copy)
-        assert before is None, f"line {line} of {sender} to {receiver!r} was {before!r}, and now {fate!r}"
-        self._fates[copy] = fate
 
     def killed(self, node: bytes) -> None:
         """This node was killed now: with its ledger, what it had, and what was on its way to it."""

@@ -31,7 +31,7 @@ class Pair:
         link = self.one.node.wait_for_log(r"listening on tcp:127\.0\.0\.1:\d+ for other nodes")
         found = re.search(r"tcp:([\d.]+:\d+) for other", link)
         assert found is not None
-        self._address = found[1]
+        self.address = found[1]
         self.two = self.start_two()
 
     def start(self, name: str, *options: str) -> Street:
@@ -40,7 +40,7 @@ class Pair:
         return self._run(name, "--state-dir", state, "--trusted-nodes", trusted, "--log-format=text", *options)
 
     def start_two(self) -> Street:
-        return self.start("node2", "--link-connect", f"node1={self._address}")
+        return self.start("node2", "--link-connect", f"node1={self.address}")
 
     def log_in(self, street: Street, name: str, node: str) -> RealPeer:
         return street.connect().login(name, node)
@@ -104,7 +104,7 @@ def test_lines_cross_a_link_and_a_killed_node_gives_them_back_until_it_is_there_
 
 def test_a_node_that_is_not_trusted_is_told_what_to_do_in_both_logs(pair: Pair, tmp_path: Path) -> None:
     line = new_key(tmp_path, "node3").strip()
-    three = pair.start("node3", "--link-connect", f"node1={pair._address}")
+    three = pair.start("node3", "--link-connect", f"node1={pair.address}")
     pair.one.node.wait_for_log(
         rf"node3 is not trusted; .*add to .*trusted-nodes the line, and reload: {re.escape(line)}"
     )
