@@ -19,6 +19,7 @@ from bench.servers import HOST
 ANSWER_SECONDS = 10.0
 AFTERWARDS_SECONDS = 0.02
 PROBE_SECONDS = 0.05
+TAKE_SECONDS = 0.001
 
 
 class RunFailed(Exception):
@@ -46,7 +47,7 @@ def _logged_in(node: Running, peer: Peer) -> socket.socket:
     try:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.sendall(dialect.login(peer))
-        read_until(opened, dialect.welcome(peer))
+        read_until(opened, *dialect.ends(dialect.welcome(peer)))
     except BaseException:
         opened.close()
         raise
@@ -97,35 +98,35 @@ def settle(sockets: dict[bytes, socket.socket], dialect: Dialect) -> None:
 
 
 def answer_to_ping(opened: socket.socket, dialect: Dialect) -> bytes:
-    """All that comes until the answer to a ping, with it."""
+    """All that comes until the answer to a ping, with it, and with what the server says unasked right behind it."""
     opened.settimeout(ANSWER_SECONDS)
     opened.sendall(dialect.ping)
-    return read_until(opened, dialect.pong)
+    return read_until(opened, *dialect.ends(dialect.pong))
 
 
 def _hear_the_unasked(sockets: dict[bytes, socket.socket], dialect: Dialect) -> None:
-    """Wait until the server has said what it says of its own accord, and take it: it must not be counted in a run."""
+    """Wait until the server has said to each what it says of its own accord, and take it: no run must count it."""
     if not dialect.unasked:
         return
-    time.sleep(dialect.unasked_seconds)
+    deadline = time.monotonic() + ANSWER_SECONDS
     for name, opened in sockets.items():
-        opened.setblocking(False)
+        opened.settimeout(max(deadline - time.monotonic(), TAKE_SECONDS))
         try:
             said = opened.recv(65536)
-        except BlockingIOError:
+        except TimeoutError:
             continue
         if said != dialect.unasked:
             raise RunFailed(f"{name.decode()} heard {said[:200]!r}")
 
 
-def read_until(opened: socket.socket, end: bytes) -> bytes:
-    """What is read until it ends so."""
+def read_until(opened: socket.socket, *ends: bytes) -> bytes:
+    """What is read until it ends with one of these."""
     said = bytearray()
-    while not said.endswith(end):
+    while not said.endswith(ends):
         try:
             got = opened.recv(65536)
         except TimeoutError:
-            raise RunFailed(f"no answer {end!r} in {ANSWER_SECONDS:.0f} s, only {bytes(said[-200:])!r}") from None
+            raise RunFailed(f"no answer {ends[0]!r} in {ANSWER_SECONDS:.0f} s, only {bytes(said[-200:])!r}") from None
         except OSError as error:
             raise RunFailed(f"connection lost: {error}; last heard {bytes(said[-200:])!r}") from None
         if not got:

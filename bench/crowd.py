@@ -106,7 +106,7 @@ class Login:
     """A connection that has said who it is and waits for the answer."""
 
     opened: socket.socket
-    welcome: bytes
+    ends: tuple[bytes, ...]
     said: bytes = b""
 
     def answered(self) -> bool:
@@ -115,7 +115,7 @@ class Login:
         self.said += got
         if not got:
             raise RunFailed(f"closed by the server at its login, which said {self.said!r}")
-        return self.said.endswith(self.welcome)
+        return self.said.endswith(self.ends)
 
 
 def log_in(
@@ -123,7 +123,7 @@ def log_in(
 ) -> list[socket.socket]:
     """Connect and log in all of them, so many at once; closed as soon as they are answered, or kept on the stack."""
     dialect = node.server.dialect
-    waiting = [(dialect.login(peer), dialect.welcome(peer)) for peer in peers]
+    waiting = [(dialect.login(peer), dialect.ends(dialect.welcome(peer))) for peer in peers]
     waiting.reverse()
     under_way: dict[int, Login] = {}
     kept: list[socket.socket] = []
@@ -131,9 +131,9 @@ def log_in(
         with select.epoll() as poll, watch:
             while waiting or under_way:
                 while waiting and len(under_way) < at_once:
-                    login, welcome = waiting.pop()
+                    login, ends = waiting.pop()
                     opened = _open(node.port, len(waiting))
-                    under_way[opened.fileno()] = Login(opened, welcome)
+                    under_way[opened.fileno()] = Login(opened, ends)
                     opened.send(login)
                     poll.register(opened, select.EPOLLIN)
                 for fd in _readable(poll, under_way):

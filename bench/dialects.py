@@ -20,7 +20,7 @@ class Dialect(ABC):
     """Asks for `pong`, which the server sends after everything that was sent to this connection before."""
     pong: bytes
     unasked: bytes = b""
-    """What the server may say of its own accord, once, within `unasked_seconds` after a login."""
+    """What the server says of its own accord, once, `unasked_seconds` after a login: later where it has much to do."""
     unasked_seconds: float = 0.0
     echoes: bool = False
     """A sender that hears a topic gets its own lines to it: the server delivers them too, so they are counted."""
@@ -32,6 +32,10 @@ class Dialect(ABC):
     @abstractmethod
     def welcome(self, peer: Peer) -> bytes:
         """With what the answer to `login` ends."""
+
+    def ends(self, answer: bytes) -> tuple[bytes, ...]:
+        """With what may end all that is read until this answer: what is said unasked may come in the same read."""
+        return (answer, answer + self.unasked)
 
     @abstractmethod
     def publish(self, addresses: Addresses, text: bytes) -> bytes:
