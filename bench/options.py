@@ -33,6 +33,7 @@ round trips stay by the clock.  nats-server takes 2.6 s longer for each run, unt
 Exit status: 0, or 1 if a run failed, 2 for wrong options, 69 if nettool is not there, 130 after Ctrl-C.
 """
 
+BLOCK_HELP = "about how much a sender sends before its lines repeat; default %(default)s"
 IDLE_HELP = "wait so long before memory is read; default %(default)s"
 QUICK = Settings(seconds=0.3, trips=1000, rounds=1, redo=0)
 
@@ -54,6 +55,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--rounds", type=_count, metavar="N", help="default 5; of round trips 11, of the slow reader 3, of memory 2")
     add("--seconds", type=_above_zero, metavar="S", help=f"length of a run; default {defaults.seconds}")
     add("--trips", type=_count, metavar="N", help=f"round trips of a run; default {defaults.trips}")
+    add("--block-bytes", type=_count, default=defaults.block_bytes, metavar="N", help=BLOCK_HELP)
     add("--at-once", type=_count, default=defaults.at_once, metavar="N", help="logins at once; default %(default)s")
     add("--idle-seconds", type=_above_zero, default=defaults.idle_seconds, metavar="S", help=IDLE_HELP)
     add("--redo", type=int, metavar="N", help=f"repeat a run that others disturbed; default {defaults.redo}")
@@ -83,6 +85,7 @@ def settings(options: argparse.Namespace, server_core: int | None) -> Settings:
     return Settings(
         seconds=options.seconds or usual.seconds,
         trips=options.trips or usual.trips,
+        block_bytes=options.block_bytes,
         at_once=options.at_once,
         idle_seconds=options.idle_seconds,
         mix=Mix(options.mix_senders, options.mix_topics, options.mix_hearers, options.mix_shared),

@@ -99,7 +99,7 @@ class Subject:
 
 def in_turn(workload: Workload, servers: Sequence[Server], settings: Settings) -> Iterator[Run]:
     """All rounds of one workload, each server once in each round."""
-    plan = workload.plan(settings.mix)
+    plan = workload.plan(settings.mix, settings.block_bytes)
     subjects = [Subject(workload, Bed(server, settings, plan)) for server in servers if server.fits(workload.nodes)]
     for number in range(1, (settings.rounds or workload.rounds) + 1):
         for subject in subjects:

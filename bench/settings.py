@@ -28,6 +28,8 @@ class Settings:
 
     seconds: float = 1.0
     trips: int = 3000
+    block_bytes: int = 256 * 1024
+    """About how much a sender sends before its lines repeat: 64 senders' blocks are 16 MiB."""
     at_once: int = 64
     """Connections that log in at the same time where connections are what is measured."""
     idle_seconds: float = 20.0

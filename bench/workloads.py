@@ -19,8 +19,6 @@ from bench.slow import SlowReader
 
 Lines = dict[bytes, tuple[Addresses, ...]]
 
-BLOCK_BYTES = 256 * 1024
-"""About how much a sender sends before its lines repeat: 64 senders' blocks are 16 MiB."""
 SIZES = {"8": 8, "32": 32, "128": 128, "512": 512, "1k": 1024, "4k": 4096, "16k": 16384}
 """The texts of a family of workloads that differ in nothing else."""
 
@@ -43,9 +41,9 @@ class Workload:
     nodes: int = 1
     """How many nodes are linked to each other; the plan has peers on the last of them."""
 
-    def plan(self, mix: Mix) -> Plan:
-        """Who is connected, and one block of lines for each sender."""
-        lines = BLOCK_BYTES // (self.text_bytes + 8)
+    def plan(self, mix: Mix, block_bytes: int) -> Plan:
+        """Who is connected, and one block of about so many bytes for each sender."""
+        lines = max(1, block_bytes // (self.text_bytes + 8))
         return Plan(self.peers(mix), self.build(mix, lines), self.text_bytes)
 
 

@@ -74,7 +74,7 @@ def test_a_topic_that_nobody_hears_there_is_not_carried_and_any_other_once(key: 
 
 def test_the_pair_that_is_stuck_is_held_back_and_the_others_lose_nothing() -> None:
     row = WORKLOADS["across-slow"]
-    bed = Bed(SERVERS["nettool"], Settings(), row.plan(Settings().mix))
+    bed = Bed(SERVERS["nettool"], Settings(), row.plan(Settings().mix, 8192))
     # Four times what may be under way to the one who does not read.
     outcome = SlowAcross().run(bed, 4 * 1024 * 1024 // 512)
     assert outcome.figures["lost"] == 0

@@ -14,6 +14,7 @@ from bench.settings import Mix
 from bench.workloads import WORKLOADS, Workload
 
 SMALL = Mix(senders=6, topics=3, hearers=2, shared=True)
+BLOCK_BYTES = 64 * 1024
 WITH_LINES = [row for row in WORKLOADS.values() if not isinstance(row.measure, IdlePeers | Logins)]
 
 
@@ -37,14 +38,14 @@ def test_a_sender_hears_itself_on_a_topic_only_where_the_server_echoes() -> None
 @pytest.mark.parametrize("row", WITH_LINES, ids=lambda row: row.key)
 def test_the_same_workload_is_the_same_plan_every_time(row: Workload) -> None:
     plan = _plan(row.key)
-    assert plan == row.plan(SMALL)
+    assert plan == row.plan(SMALL, BLOCK_BYTES)
     assert all(len(peer.name) == 7 for peer in plan.peers)
     assert {len(plan.text(peer_name(0), number)) for number in range(9)} == {row.text_bytes}
 
 
 @cache
 def _plan(key: str) -> Plan:
-    return WORKLOADS[key].plan(SMALL)
+    return WORKLOADS[key].plan(SMALL, BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("row", WITH_LINES, ids=lambda row: row.key)

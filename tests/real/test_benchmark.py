@@ -27,7 +27,7 @@ PARTS = [
 ]
 # What may be missing: a server, or a machine, that does not keep a rate or has too few descriptors.
 MAY_NOT_BE_ABLE = {"trip50k", "trip1m", "idle10k"}
-TINY = "--rounds 1 --redo 0 --seconds 0.05 --trips 20 --idle-seconds 0.1"
+TINY = "--rounds 1 --redo 0 --seconds 0.05 --trips 20 --idle-seconds 0.1 --block-bytes 16384"
 
 
 def _run(*options: str) -> subprocess.CompletedProcess[str]:
