@@ -47,11 +47,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     defaults = Settings()
+    usual = [key for key, server in SERVERS.items() if server.usual]
     add = parser.add_argument
     add("--list", action="store_true", help="show the workloads and the servers, and end")
     add("--quick", action="store_true", help="fewer workloads, one short round of each")
     add("--workloads", type=_keys(WORKLOADS), metavar="A,B", help="default all; --list names them")
-    add("--servers", type=_keys(SERVERS), default=list(SERVERS), metavar="A,B", help="default all installed ones")
+    add("--servers", type=_keys(SERVERS), default=usual, metavar="A,B", help="default all installed ones, but bare")
     add("--rounds", type=_count, metavar="N", help="default 5; of round trips 11, of the slow reader 3, of memory 2")
     add("--seconds", type=_above_zero, metavar="S", help=f"length of a run; default {defaults.seconds}")
     add("--trips", type=_count, metavar="N", help=f"round trips of a run; default {defaults.trips}")

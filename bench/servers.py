@@ -10,6 +10,7 @@ own default bounds, for the slow reader.  Some can also be started as several no
 from __future__ import annotations
 
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from bench.identities import certificate_for, trusted_nodes
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
+BARE = Path(__file__).resolve().parent / "bare.py"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Server:
     """Whether it is measured as one node."""
     linked: bool = False
     """Whether it is measured as several."""
+    usual: bool = True
+    """Whether it is measured where nobody says which servers."""
 
     def fits(self, nodes: int) -> bool:
         """Whether it is measured as so many nodes."""
@@ -217,6 +221,16 @@ SERVERS: dict[str, Server] = {
             program=_system_program("mosquitto"),
             version=_word_of("-h", "version "),
             command=_mosquitto_command,
+        ),
+        Server(
+            key="bare",
+            title="bare loop",
+            install="",
+            dialect=Nettool(),
+            program=lambda: sys.executable,
+            version=lambda program: f"CPython {platform.python_version()}",
+            command=lambda program, places, number, own_bounds: [program, str(BARE), HOST, str(places[number].port)],
+            usual=False,
         ),
     )
 }

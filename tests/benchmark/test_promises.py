@@ -15,6 +15,7 @@ from bench.servers import SERVERS, Server
 
 KEYS = [
     "nettool",
+    "bare",
     pytest.param("nats", marks=pytest.mark.system("nats-server")),
     pytest.param("redis", marks=pytest.mark.system("redis-server")),
     pytest.param("mosquitto", marks=pytest.mark.system("mosquitto")),

@@ -54,6 +54,11 @@ def test_every_workload_runs_and_no_line_is_missing(part: str, server: str, tmp_
             assert workload["key"] in MAY_NOT_BE_ABLE
 
 
+def test_the_bare_loop_delivers_all_that_is_measured_beside_it() -> None:
+    done = _run("--servers", "bare", "--workloads", "one,topic10,mix,half,lists,single,trip,logins")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.system("nats-server", "redis-server", "mosquitto")
 def test_all_servers_together_give_tables_with_ratios(tmp_path: Path) -> None:
     done = _run("--workloads", "one,trip", "--json", str(tmp_path / "figures.json"))
