@@ -6,6 +6,7 @@ In: an address as somebody wrote it.  Out: its parts.  Never: a guess where it i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -28,9 +29,12 @@ class HostPort:
 
 
 def scheme_of(address: str) -> str:
-    """The scheme; a bare `host:port` is TCP."""
+    """The scheme; a bare `host:port` is TCP, and anything else without one has none."""
     scheme, separator, _ = address.partition("://")
-    return scheme.lower() if separator else "tcp"
+    return scheme.lower() if separator else "tcp" if _HOST_PORT.fullmatch(address) else ""
+
+
+_HOST_PORT = re.compile(r"([^:/]*|\[[^]]*\]):[0-9]+")
 
 
 def host_port(address: str, schemes: Sequence[str], *, path: bool = False) -> HostPort:

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from nettool.mesh.envelopes import check_payloads
-from nettool.mesh.errors import AlreadyInUse, ConnectionGone, MeshClosed
+from nettool.mesh.errors import AlreadyInUse, ConnectionGone
 from nettool.mesh.incoming import Incoming
 from nettool.mesh.interfaces import IConnection, IWireOwner
 from nettool.mesh.outgoing import Outgoing
@@ -52,7 +52,7 @@ class Connection:
         """What was read and is not in the mesh's queue, nor received."""
         self.received = 0
         self.paused_since: float | None = None
-        self.lost: Deferred[BaseException] = Deferred()
+        self._told_when_lost: list[Deferred[BaseException]] = []
         self.reason: BaseException | None = None
         """Why it has ended."""
         self.unsent: list[bytes] = []
@@ -73,6 +73,15 @@ class Connection:
         """The other end's certificate, as `OpenSSL.crypto.X509`; none without TLS, or if it showed none."""
         return getattr(self.wire, "peer_certificate", None)
 
+    @property
+    def lost(self) -> Deferred[BaseException]:
+        """See `IConnection`: one for each who asks, so that nobody takes the reason from another."""
+        if self.reason is not None:
+            return succeed(self.reason)
+        lost: Deferred[BaseException] = Deferred(self._told_when_lost.remove)
+        self._told_when_lost.append(lost)
+        return lost
+
     def __repr__(self) -> str:
         state = f"ended: {self.reason}" if self.reason is not None else "open"
         return f"<connection from {self.local_endpoint} to {self.remote_endpoint}, {state}>"
@@ -81,22 +90,27 @@ class Connection:
 
     def check_free(self) -> None:
         """Raise if nobody may have it: `AlreadyInUse`, or `ConnectionGone` if it is being closed."""
+        if self._incoming is not None and self.reason is not None:
+            raise ConnectionGone(self.reason)
         if self._incoming is not None or self._receivers:
             raise AlreadyInUse(f"{self!r} is in a mesh, or somebody waits for its recv")
         if self._closing is not None:
             raise ConnectionGone(ConnectionAborted("it is being closed"))
 
     def join(self, id: Hashable, incoming: Incoming, when_ended: Callable[[Connection], None]) -> None:
-        """Bring everything to this queue from now on, what is pending first."""
+        """Belong to the mesh with this queue; `bring` follows."""
         self.id, self._incoming, self._when_ended = id, incoming, when_ended
         self.received = self.outgoing.sent = 0
+
+    def bring(self) -> None:
+        """Bring everything to the mesh from now on, what is pending first."""
         pending, self.pending = self.pending, []
-        if pending:
-            incoming.arrived(self, pending, sum(map(len, pending)))
+        if pending and self._incoming is not None:
+            self._incoming.arrived(self, pending, sum(map(len, pending)))
         if self.reason is not None:
             self.turn.soon(self._tell_mesh)
-        elif not self.pending:
-            self._read(True)
+        else:
+            self._read_on()
 
     def leave(self) -> None:
         """Bring nothing to the mesh any more: what it read and the mesh has no room for stays here."""
@@ -177,7 +191,9 @@ class Connection:
         closing, self._closing = self._closing or [], self._closing if self._closing is None else []
         for closed in closing:
             closed.callback(None)
-        self.lost.callback(reason)
+        told, self._told_when_lost = self._told_when_lost, []
+        for lost in told:
+            lost.callback(reason)
 
     def _tell_mesh(self) -> None:
         when_ended, self._when_ended = self._when_ended, None
@@ -188,7 +204,7 @@ class Connection:
 
     def send(self, payload: bytes) -> Deferred[None]:
         """See `IConnection`."""
-        if self._incoming is not None:
+        if self._incoming is not None and self.reason is None:
             return fail(AlreadyInUse(f"{self!r} is in a mesh: send by that"))
         check_payloads((payload,))
         if len(payload) > self.max_envelope:
@@ -197,9 +213,9 @@ class Connection:
 
     def recv(self, timeout: float | None = None) -> Deferred[bytes]:
         """See `IConnection`."""
-        if self._incoming is not None:
+        if self._incoming is not None and self.reason is None:
             return fail(AlreadyInUse(f"{self!r} is in a mesh: receive from that"))
-        if self.pending:
+        if self.pending and self._incoming is None:
             return succeed(self.pending.pop(0))
         if self.reason is not None:
             return fail(ConnectionGone(self.reason))
@@ -233,7 +249,7 @@ class Connection:
         if self._closing is None:
             self._closing = [closed]
             self._read(False)
-            self.outgoing.refuse(MeshClosed("the connection is being closed"))
+            self.outgoing.refuse(ConnectionGone(ConnectionAborted("it is being closed")))
             self.outgoing.when_empty(self._finish)
             self._timer = self.turn.clock.callLater(max(timeout, 0), self.abort)
         else:

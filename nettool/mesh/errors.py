@@ -7,7 +7,7 @@ Never: an exception of Twisted's where a caller has to tell cases apart.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,10 +75,15 @@ class EnvelopeTooLarge(SendError, ValueError):
 
 
 class MeshClosed(MeshError):
-    """The mesh is closed, or in this process (a forked child) it never was open."""
+    """The mesh is closed, or in this process (a forked child) it never was open.
 
-    def __init__(self, message: str = "the mesh is closed") -> None:
+    Where something was to be sent, `envelope` is the first that was not taken, and `envelopes` is all of them.
+    """
+
+    def __init__(self, message: str = "the mesh is closed", envelopes: Iterable[Envelope] = ()) -> None:
         super().__init__(message)
+        self.envelopes = list(envelopes)
+        self.envelope = self.envelopes[0] if self.envelopes else None
 
 
 class UnknownScheme(MeshError, ValueError):

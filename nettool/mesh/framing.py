@@ -20,6 +20,9 @@ _LENGTH = Struct(">I")
 _unpack = _LENGTH.unpack_from
 _pack = _LENGTH.pack
 
+MANY = 1024
+"""Parts of what is not whole yet from which on they are kept as one: each is an object of some 40 bytes."""
+
 RUN = 8
 """Payloads from which on it pays to look whether they are all of one length."""
 
@@ -36,7 +39,7 @@ class Frames:
         self.limit = limit
         """Bytes of the longest payload that is let in."""
         self.error: FrameTooLong | None = None
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         """The beginning of a frame, as it came: joined once, when the frame is whole."""
         self._have = 0
         self._need = HEADER
@@ -47,7 +50,7 @@ class Frames:
         if self.error is not None:
             return []
         if self._parts:
-            self._parts.append(data)
+            keep(self._parts, data)
             self._have += len(data)
             if self._have < self._need:
                 return []
@@ -86,6 +89,16 @@ class Frames:
             position = after
         self._need = HEADER
         return position
+
+
+def keep(parts: list[bytes | bytearray], part: bytes) -> None:
+    """Add a part of what is not whole yet.  Many small ones become one that grows in place."""
+    parts.append(part)
+    if len(parts) >= MANY:
+        first, *others = parts
+        grown = first if isinstance(first, bytearray) else bytearray(first)
+        grown += b"".join(others)
+        parts[:] = [grown]
 
 
 def _cut_run(data: bytes, position: int, length: int, payloads: list[bytes]) -> int:

@@ -73,7 +73,8 @@ class Incoming:
         self._gone = 0
         """How many of the oldest run have been taken: a small piece of a long run costs no copy of the rest."""
         self._in_runs = 0
-        self._low = capacity // 2
+        self._low = 0
+        """Those in line put in more when no more than so many are queued: half of what was, when there was no room."""
         self._held = 0
         """At least the bytes in the queue: what is taken is not counted off, since only a full queue needs to know."""
         self.line: deque[Source] = deque()
@@ -121,6 +122,10 @@ class Incoming:
 
     def refill(self) -> None:
         """Let those in line put in what there is room for."""
+        self._fill()
+        self._low = len(self) // 2
+
+    def _fill(self) -> None:
         line = self.line
         if self._held >= self.bound:
             self._count()
@@ -260,12 +265,12 @@ class Incoming:
 
     async def iterate(self) -> AsyncIterator[Envelope]:
         """Every envelope that no other receiver has, until the mesh is closed and all was received."""
-        single, line, low = self._made, self.line, self._low
+        single, line = self._made, self.line
         popleft = single.popleft
         while True:
             while single:
                 envelope = popleft()
-                if line and len(single) + self._in_runs <= low:
+                if line and len(single) + self._in_runs <= self._low:
                     self.refill()
                 yield envelope
             if self._runs:

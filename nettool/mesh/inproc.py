@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from itertools import count
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError, ConnectionAborted, ConnectionDone, ConnectionLost
@@ -28,7 +27,8 @@ from nettool.mesh.listener import Listener
 from nettool.mesh.turn import MeshTurn
 from nettool.settings import KERNEL_SEND_BUFFER, READ
 
-_listeners: dict[str, Listener] = {}
+_listeners: dict[str, tuple[Listener, int]] = {}
+"""By name, each with the longest envelope that its end takes."""
 _numbers = count(1)
 
 
@@ -39,7 +39,7 @@ class InprocWire:
     Invariant: `blocked` while what is on its way from here is more than `KERNEL_SEND_BUFFER`.
     """
 
-    def __init__(self, turn: MeshTurn, local: str, remote: str) -> None:
+    def __init__(self, turn: MeshTurn, local: str, remote: str, max_envelope: int) -> None:
         self._turn = turn
         self.local_endpoint = local
         self.remote_endpoint = remote
@@ -50,7 +50,7 @@ class InprocWire:
         """What the other end has sent and this one has not taken."""
         self._held = 0
         self._reading = False
-        self._limit = MAX_ENVELOPE
+        self._limit = max_envelope
         self._due = False
         self._end: BaseException | None = None
         """Comes after the inbox: the other end has finished."""
@@ -201,7 +201,7 @@ class InprocTransport:
         if name in _listeners:
             return fail(CannotListenError(None, name, OSError("the name is taken in this process")))
         listener = Listener(self._turn.clock, f"inproc://{name}", lambda: _stop(name))
-        _listeners[name] = listener
+        _listeners[name] = listener, self._max_envelope
         return succeed(listener)
 
     def connect(self, address: str) -> Deferred[Connection]:
@@ -210,14 +210,15 @@ class InprocTransport:
             name = _name(address)
         except Exception:
             return fail()
-        listener = _listeners.get(name)
+        listener, max_there = _listeners.get(name, (None, 0))
         if listener is None or listener.full:
             return fail(Refused(f"nobody listens at inproc://{name}" if listener is None else f"{name} is overrun"))
         there, here = f"inproc://{name}", f"inproc://{name}#{next(_numbers)}"
-        near, far = InprocWire(self._turn, here, there), InprocWire(self._turn, there, here)
+        near = InprocWire(self._turn, here, there, self._max_envelope)
+        far = InprocWire(self._turn, there, here, max_there)
         near.other, far.other = far, near
         near.owner = Connection(near, self._turn, self._max_envelope)
-        far.owner = Connection(far, self._turn, self._max_envelope)
+        far.owner = Connection(far, self._turn, max_there)
         listener.made(far.owner)
         return succeed(near.owner)
 
@@ -228,10 +229,9 @@ def _stop(name: str) -> Deferred[None]:
 
 
 def _name(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.scheme != "inproc":
-        raise UnknownScheme(parts.scheme or address, InprocTransport.schemes)
-    name = address.partition("://")[2]
+    scheme, separator, name = address.partition("://")
+    if not separator or scheme.lower() != "inproc":
+        raise UnknownScheme(scheme if separator else address, InprocTransport.schemes)
     if not name:
         raise BadAddress(f"{address!r} has no name: it is written inproc://name")
     return name

@@ -95,6 +95,7 @@ class Mesh:
         self._outgoing[id] = connection.outgoing
         connection.join(id, self._incoming, self._disconnected)
         self._tell(Added(id))
+        connection.bring()
 
     def remove(self, id: Hashable, timeout: float | None = None) -> Deferred[Connection]:
         """Send what is queued for it, then hand the connection back: alive, paused, with nothing read and lost.
@@ -190,7 +191,7 @@ class Mesh:
         if len(payload) > self._max:
             raise self._too_large(envelope)
         if self._closed:
-            raise MeshClosed()
+            raise MeshClosed(envelopes=[envelope])
         outgoing = self._outgoing.get(id)
         if outgoing is None:
             raise NotFound(id, envelope)
@@ -223,7 +224,7 @@ class Mesh:
 
     def _with_envelope(self, failure: Failure, envelope: Envelope, outgoing: Outgoing) -> Failure:
         if failure.check(ConnectionGone, MeshClosed):
-            return Failure(MeshClosed() if self._closed else self._refusal(envelope, outgoing))
+            return Failure(MeshClosed(envelopes=[envelope]) if self._closed else self._refusal(envelope, outgoing))
         return failure
 
     def send_many(self, envelopes: Iterable[Envelope]) -> None:
@@ -237,7 +238,7 @@ class Mesh:
         errors: dict[Hashable, Any] = {}
         runs = many.by_id()
         if runs and self._closed:
-            raise MeshClosed()
+            raise MeshClosed(envelopes=many)
         for id, payloads in runs:
             count, error = self._send_run(id, payloads)
             if error is not None:

@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from nettool.interfaces import IFlushed
 from nettool.mesh.errors import MeshError
+from nettool.mesh.framing import HEADER
 from nettool.settings import CHUNK
 
 if TYPE_CHECKING:
@@ -225,9 +226,9 @@ class Outgoing:
 
 
 def _chunk(payloads: list[bytes]) -> int:
-    """How many of these, from the first on, are a chunk together; at least one."""
+    """How many of these, from the first on, are a chunk together, with a header each; at least one."""
     count = 0
-    for held in accumulate(map(len, payloads)):
+    for held in accumulate([HEADER + len(payload) for payload in payloads]):
         if held > CHUNK:
             break
         count += 1

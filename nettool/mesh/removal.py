@@ -38,9 +38,9 @@ class Removal:
 
     def begin(self, timeout: float | None) -> None:
         """Wait for the queue to be sent, for at most so many seconds."""
+        self._outgoing.when_empty(self._sent)  # first: where nothing is queued, no time at all is enough
         if timeout is not None:
             self._timer = self._clock.callLater(max(timeout, 0), self._time_out, timeout)
-        self._outgoing.when_empty(self._sent)
 
     def _sent(self) -> None:
         self._stop()

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nettool.mesh.codec import Codec
-from nettool.mesh.connection import MAX_ENVELOPE, Connection
+from nettool.mesh.connection import CLOSE_TIMEOUT, MAX_ENVELOPE, Connection
 from nettool.mesh.errors import HandshakeFailed
 from nettool.mesh.interfaces import IWire
 from nettool.mesh.turn import MeshTurn
@@ -308,6 +308,9 @@ class StreamWire(Protocol):
         """Close; what the kernel holds is still sent."""
         transport: Any = self._sink.lowest or self.transport
         transport.loseConnection()
+        if self._ended and not self._lost:
+            # It waits for the socket to be writable once more, and who never reads may see to it that it never is.
+            self._set_timer(CLOSE_TIMEOUT, self._abort)
 
     def _abort(self) -> None:
         transport: Any = self.transport

@@ -36,7 +36,7 @@ class MultiTransport:
     def _pick(self, address: str) -> tuple[Any, str]:
         scheme = scheme_of(address)
         if scheme not in self._transports:
-            raise UnknownScheme(scheme, self.schemes)
+            raise UnknownScheme(scheme or address, self.schemes)
         return self._transports[scheme], address if "://" in address else f"tcp://{address}"
 
     def listen(self, address: str) -> Deferred[Listener]:

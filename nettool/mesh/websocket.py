@@ -29,6 +29,7 @@ from wsproto.handshake import H11Handshake
 from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from nettool.mesh.errors import BadFrame, HandshakeFailed
+from nettool.mesh.framing import keep
 
 HEAD = 16 * 1024
 """Bytes of a request or a response, with all its headers."""
@@ -98,7 +99,7 @@ class WebSocket:
         self.client = client
         self._bounds = _Bounds(limit, text)
         self._connection = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER, [self._bounds])
-        self._parts: list[bytes | str] = []
+        self._parts: list[bytes | bytearray] = []
         self.error: BadMessage | None = None
         self.close_code: int | None = None
         """What the other end's close frame said, once it has come."""
@@ -135,13 +136,10 @@ class WebSocket:
             messages.append(data if isinstance(data, str) else bytes(data))
             return
         if data:
-            self._parts.append(data if isinstance(data, str) else bytes(data))
+            keep(self._parts, data.encode() if isinstance(data, str) else bytes(data))
         if event.message_finished:
-            parts, self._parts = self._parts, []
-            if isinstance(data, str):
-                messages.append("".join(part for part in parts if isinstance(part, str)))
-            else:
-                messages.append(b"".join(part for part in parts if isinstance(part, bytes)))
+            whole, self._parts = b"".join(self._parts), []
+            messages.append(whole.decode() if isinstance(data, str) else whole)
 
     def _closed(self, event: CloseConnection) -> None:
         self._parts = []

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as real_reactor
+from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -22,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.protocols.basic import Int32StringReceiver
 from zope.interface import implementer
 
-from nettool.mesh import BadAddress, Disconnected, Envelope, HandshakeFailed, Mesh, transport
+from nettool.mesh import BadAddress, Disconnected, Envelope, HandshakeFailed, Mesh, UnknownScheme, transport
 from nettool.mesh.framing import join
 from nettool.mesh.testing import BOUND, Ends, fails, fill, turn
 from tests.mesh.certificates import client_options, server_options
@@ -261,12 +262,29 @@ async def test_a_client_that_speaks_no_tls_is_ended(raw: Any) -> None:
         "ws://h/path",
         "unix://relative",
         "inproc://",
-        "nowhere",
+        "localhost:70000",
     ],
 )
 async def test_an_address_that_cannot_be_read_is_named(address: str) -> None:
     for call in (transport("").connect, transport("").listen):
         assert address in str(await fails(call(address), BadAddress))
+
+
+@pytest.mark.parametrize("address", ["nowhere", "tcp:127.0.0.1:5", "udp://127.0.0.1:5", "inproc:name", ""])
+async def test_an_address_that_no_transport_takes_is_named(address: str) -> None:
+    for call in (transport("").connect, transport("").listen):
+        failure = await fails(call(address), UnknownScheme)
+        assert repr(address.partition("://")[0]) in str(failure)
+
+
+@pytest.mark.parametrize("name", ["[", "a]b", "#", "?x=1"])
+async def test_any_name_is_one_inside_the_process(name: str) -> None:
+    listener = await transport("").listen(f"inproc://{name}")
+    near = await transport("").connect(listener.endpoint)
+    far = await listener.accept()
+    await near.send(b"hello")
+    assert await far.recv() == b"hello"
+    await gatherResults([near.close(), far.close(), listener.close()])
 
 
 async def test_ipv6_and_names() -> None:

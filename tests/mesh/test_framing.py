@@ -13,7 +13,7 @@ from twisted.protocols.basic import Int32StringReceiver
 
 from nettool.mesh import FrameTooLong
 from nettool.mesh.codec import Int32Codec
-from nettool.mesh.framing import RUN, Frames, join
+from nettool.mesh.framing import MANY, RUN, Frames, join
 from nettool.settings import CHUNK
 
 # Lists in which runs of one length are as likely as any mixture.
@@ -101,3 +101,14 @@ def test_a_large_payload_is_written_in_views_of_it(size: int) -> None:
     assert all(len(piece) <= CHUNK + 4 for piece in pieces)
     if size >= CHUNK:
         assert all(isinstance(piece, memoryview) and piece.obj is payload for piece in pieces[1:])
+
+
+def test_a_payload_that_comes_byte_by_byte_is_kept_in_few_pieces() -> None:
+    payload = bytes(range(256)) * 20
+    frames = Frames(10**6)
+    *most, last = join([payload])
+    for byte in most:
+        assert frames.feed(bytes([byte])) == []
+        assert len(frames._parts) < MANY
+    assert frames.feed(bytes([last])) == [payload]
+    assert type(payload) is bytes and fed(frames, join([b"next"]), [3]) == [b"next"]

@@ -8,14 +8,34 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 
-from nettool.mesh import ConnectionGone, Disconnected, Envelope, Mesh, NotFound, QueueFull, transport
+from nettool.mesh import ConnectionGone, Disconnected, Envelope, FrameTooLong, Mesh, NotFound, QueueFull, transport
+from nettool.mesh.testing import fails
 from nettool.settings import KERNEL_SEND_BUFFER
 from tests.mesh.test_mesh import result_of
 
 _names = count()
+
+
+async def test_each_end_takes_envelopes_as_long_as_its_transport_was_told() -> None:
+    wide, narrow = transport("inproc", max_envelope=20 * 1024 * 1024), transport("inproc", max_envelope=10)
+    for here, there, arrives in ((wide, wide, True), (wide, narrow, False), (narrow, wide, True)):
+        listener = await there.listen(f"inproc://ends-{next(_names)}")
+        near = await here.connect(listener.endpoint)
+        far = await listener.accept()
+        longest = b"x" * (10 if here is narrow else 18 * 1024 * 1024)
+        await near.send(longest)
+        if arrives:
+            assert await far.recv(10) == longest
+        else:
+            failure = await fails(far.recv(10), ConnectionGone)
+            assert isinstance(failure.reason, FrameTooLong)
+        near.abort()
+        await gatherResults([near.lost, listener.close()])
+        far.abort()
 
 
 class Pair:

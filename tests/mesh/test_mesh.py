@@ -26,6 +26,8 @@ from nettool.mesh import (
     UnknownScheme,
     transport,
 )
+from nettool.mesh.framing import HEADER
+from nettool.mesh.incoming import Incoming
 from nettool.settings import CHUNK
 from tests.mesh.fakes import FakeWires
 
@@ -96,6 +98,111 @@ def test_a_connection_that_is_being_closed_is_added_to_nothing() -> None:
         wires.mesh.add(wire.owner, "a")
     wire.take()
     assert result_of(closing) is None and wires.told == []
+
+
+def test_a_new_connection_is_told_before_what_it_brings() -> None:
+    wires = FakeWires()
+    wire = wires.wire()
+    waiting = wire.owner.recv()
+    wire.bring(b"1", b"2")
+    assert result_of(waiting) == b"1"
+    order: list[Any] = []
+    wires.mesh.subscribe(order.append)
+    wires.mesh.recv().addCallback(order.append)
+    wires.mesh.add(wire.owner, "a")
+    assert order == [Added("a"), Envelope("a", b"2")]
+
+
+def test_a_connection_that_is_removed_as_soon_as_it_is_told_is_not_read() -> None:
+    wires = FakeWires()
+    removed: list[Any] = []
+    wires.mesh.subscribe(lambda event: removed.append(wires.mesh.remove("a")) if isinstance(event, Added) else None)
+    wire = wires.wire("a")
+    assert not wire.reading
+    wires.settle()
+    assert result_of(removed[0]) is wire.owner
+    assert not wire.reading
+
+
+def test_who_has_ended_says_so_in_or_out_of_the_mesh_it_was_in() -> None:
+    wires = FakeWires()
+    wire = wires.wire("a")
+    wire.end(ConnectionLost())
+    for gone in (wire.owner.send(b""), wire.owner.recv()):
+        error = result_of(gone)
+        assert isinstance(error, ConnectionGone) and isinstance(error.reason, ConnectionLost)
+    with pytest.raises(ConnectionGone):
+        Mesh(reactor=wires.clock).add(wire.owner, "b")
+
+
+def test_who_is_being_closed_takes_no_more_and_says_why() -> None:
+    wires = FakeWires()
+    wire = wires.wire()
+    wire.room = 0
+    waiting = [wire.owner.send(b"%d" % number * CHUNK) for number in range(200)]
+    assert not waiting[-1].called
+    closing = wire.owner.close()
+    for refused in (wire.owner.send(b"more"), wire.owner.recv(), waiting.pop()):
+        assert isinstance(result_of(refused), ConnectionGone)
+    assert {type(result_of(sent)) for sent in waiting} == {type(None), ConnectionGone}
+    wire.take()
+    assert result_of(closing) is None
+
+
+def test_everybody_who_asks_is_told_why_a_connection_was_lost() -> None:
+    wires = FakeWires()
+    wire = wires.wire("a")
+    first, second, cancelled = wire.owner.lost, wire.owner.lost, wire.owner.lost
+    cancelled.cancel()
+    assert isinstance(result_of(cancelled), CancelledError)
+    assert result_of(first) == "waits"
+    reason = ConnectionLost()
+    wire.end(reason)
+    assert [result_of(lost) for lost in (second, wire.owner.lost, wire.owner.lost)] == [reason] * 3
+
+
+def test_a_closed_mesh_gives_back_what_it_does_not_take() -> None:
+    wires = FakeWires(outgoing=1)
+    wire = wires.wire("a")
+    wire.room = 0
+    envelopes = [Envelope("a", b"%d" % number) for number in range(5)]
+    wires.mesh.send(envelopes[0])
+    wires.settle()
+    wires.mesh.send(envelopes[1])
+    waiting = wires.mesh.send_when_ready(envelopes[2])
+    assert not waiting.called
+    closing = wires.mesh.close()
+    errors = [result_of(waiting), result_of(wires.mesh.send_when_ready(envelopes[3]))]
+    with pytest.raises(MeshClosed) as sent:
+        wires.mesh.send(envelopes[4])
+    with pytest.raises(MeshClosed) as many:
+        wires.mesh.send_many(envelopes)
+    assert [error.envelope for error in (*errors, sent.value)] == envelopes[2:]
+    assert many.value.envelopes == envelopes
+    wire.take()
+    assert result_of(closing) is None
+
+
+def test_where_nothing_is_queued_no_time_is_enough_to_remove() -> None:
+    wires = FakeWires()
+    wire = wires.wire("a")
+    removing = wires.mesh.remove("a", 0)
+    wires.settle()
+    assert result_of(removing) is wire.owner
+
+
+def test_a_queue_that_is_full_of_bytes_is_not_counted_for_each_envelope(monkeypatch: pytest.MonkeyPatch) -> None:
+    wires = FakeWires(incoming=10**6, incoming_bytes=10_000)
+    counted: list[int] = []
+    count = Incoming._count
+    monkeypatch.setattr(Incoming, "_count", lambda self: (counted.append(len(self)), count(self)))
+    for id in ("a", "b"):
+        wires.wire(id).bring(*[b"x" * 10] * 5000)
+    del counted[:]
+    for _ in range(9_000):
+        assert result_of(wires.mesh.recv()).payload == b"x" * 10
+    # Twenty times what the queue holds, and each time when half of it has gone.
+    assert 0 < len(counted) < 100
 
 
 def test_what_came_before_a_connection_was_added_comes_first() -> None:
@@ -370,10 +477,10 @@ def test_send_many_gives_a_wire_chunks_until_it_is_blocked_and_the_queue_the_res
     wires = FakeWires(outgoing=4)
     wire = wires.wire("a")
     wire.room = 7
-    payloads = [bytes([number]) * (CHUNK // 5) for number in range(20)]
+    payloads = [bytes([number]) * (CHUNK // 5 - HEADER) for number in range(20)]
     with pytest.raises(QueueFull) as refused:
         wires.mesh.send_many([Envelope("a", payload) for payload in payloads])
-    # Five of them are a chunk: two chunks are with the wire, which has taken seven, and four are in the queue.
+    # Five of them and their headers are a chunk: two chunks are with the wire, which has taken seven; four are queued.
     assert wire.writes == 2 and wires.mesh.stats()["a"].queued_out == 4
     assert refused.value.envelopes == [Envelope("a", payload) for payload in payloads[14:]]
     wire.take()

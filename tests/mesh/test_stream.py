@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nettool.mesh import Envelope, HandshakeFailed, Mesh, NotFound, QueueFull
 from nettool.mesh.codec import Int32Codec
+from nettool.mesh.connection import CLOSE_TIMEOUT
 from nettool.mesh.framing import Frames, join
 from nettool.mesh.stream import HANDSHAKE_TIMEOUT, StreamWire
 from nettool.mesh.turn import MeshTurn
@@ -146,6 +147,17 @@ def test_each_envelope_that_was_taken_arrives_or_is_unsent(
     assert arrived + [envelope.payload for envelope in event.unsent] == taken
 
 
+@pytest.mark.parametrize("length", [0, 1])
+def test_what_a_transport_holds_is_bounded_however_small_the_envelopes_are(length: int) -> None:
+    street = Street(outgoing_capacity=4)
+    wire, sock = street.connect("a")
+    sock.room = 0
+    with pytest.raises(QueueFull) as full:
+        street.mesh.send_many([Envelope("a", b"x" * length)] * 500_000)
+    assert wire._held() <= CHUNK
+    assert len(full.value.envelopes) > 400_000
+
+
 def test_what_a_transport_holds_is_bounded_whatever_is_queued() -> None:
     street = Street(outgoing_capacity=1000)
     wire, sock = street.connect("a")
@@ -211,6 +223,27 @@ def test_a_length_that_is_too_long_ends_the_connection_with_what_was_before() ->
     street.reactor.advance(LINGER)
     street.settle()
     assert sock.closed
+
+
+@pytest.mark.parametrize("how", ["bad length", "half-close", "close"])
+def test_who_breaks_the_protocol_and_never_reads_loses_the_socket_all_the_same(how: str) -> None:
+    street = Street()
+    _, sock = street.connect("a")
+    sock.room = len(join([b"all that the kernel holds"]))
+    street.mesh.send(Envelope("a", b"all that the kernel holds"))
+    street.settle()
+    if how == "bad length":
+        sock.send_input(b"\xff\xff\xff\xff")
+    elif how == "half-close":
+        sock.end_input()
+    else:
+        result_of(street.mesh.close(CLOSE_TIMEOUT))
+    street.settle()
+    for seconds in (LINGER, CLOSE_TIMEOUT):
+        assert not sock.closed
+        street.reactor.advance(seconds)
+        street.settle()
+    assert sock.closed and not street.reactor.getDelayedCalls()
 
 
 @pytest.mark.parametrize("cut", range(1, 9))

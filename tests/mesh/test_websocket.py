@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from nettool.mesh import HandshakeFailed
+from nettool.mesh.framing import MANY
 from nettool.mesh.heartbeat import Heartbeat
 from nettool.mesh.websocket import HEAD, PING_EVERY, ClientOpening, ServerOpening, WebSocket
 from nettool.mesh.ws import WebSocketCodec
@@ -242,3 +243,15 @@ def test_pings_whose_answers_nobody_reads_prove_nothing() -> None:
     assert not it.dead
     it.heart.stop()
     assert not it.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_message_in_tiny_fragments_is_kept_in_few_pieces(opcode: int) -> None:
+    socket = server(10**6)
+    fragments = ["ä"] * 5000
+    assert socket.feed(frame(opcode, "ä".encode(), fin=False)) == []
+    for fragment in fragments:
+        assert socket.feed(frame(CONTINUATION, fragment.encode(), fin=False)) == []
+        assert len(socket._parts) < MANY
+    whole = "ä" * 5002
+    assert socket.feed(frame(CONTINUATION, "ä".encode())) == [whole if opcode == TEXT else whole.encode()]

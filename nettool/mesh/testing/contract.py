@@ -73,6 +73,7 @@ class TransportContract:
         await listener.close()
         near.abort()
         assert isinstance(await near.lost, BaseException)
+        assert isinstance(await near.lost, BaseException), "whoever asks is told"
         far.abort()
         assert isinstance(await far.lost, BaseException)
 
@@ -311,6 +312,10 @@ class TransportContract:
             ends.here.add(near, "again")
             await far.send(b"alive")
             assert await ends.here.recv(BOUND) == Envelope("again", b"alive")
+
+    async def test_where_nothing_is_queued_no_time_is_enough_to_remove(self) -> None:
+        async with self.ends("a") as ends:
+            await (await ends.here.remove("a", 0)).close()
 
     async def test_a_remove_that_takes_too_long_leaves_the_connection_where_it_was(self) -> None:
         async with self.ends("a", there=False) as ends:
