@@ -255,6 +255,13 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("the test left behind\n" + "\n".join(left), pytrace=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_is_found() -> Iterator[None]:
+    # What was frozen after a test and became garbage later is found with the first test of the next file.
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def logged_failures() -> LoggedFailures:
     """What has been logged as a failure; a test has to flush what it expects, and fails for the rest."""
