@@ -13,7 +13,7 @@ What is here and what is on other nodes are kept apart for whoever has to tell t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from zope.interface import Attribute
@@ -32,7 +32,9 @@ class IMember(ISender):
 class Dependant(Protocol):
     """Something that is true only as long as what it was made from does not change."""
 
-    addresses: frozenset[bytes]
+    @property
+    def addresses(self) -> Collection[bytes]:
+        """What it was made from."""
 
     def let_go(self) -> None:
         """One of the addresses has changed: it is not true any more."""
@@ -220,9 +222,9 @@ class Directory:
             self._heard = [(name, len(self.near[name])) for name in sorted(self.near)]
         return self._heard
 
-    def depend(self, dependant: Dependant) -> None:
-        """It is true as long as none of its addresses changes."""
-        for address in dependant.addresses:
+    def depend(self, dependant: Dependant, addresses: Iterable[bytes]) -> None:
+        """It is true as long as none of these, which are among its addresses, changes."""
+        for address in addresses:
             self._dependants.setdefault(address, set()).add(dependant)
 
     def release(self, dependant: Dependant) -> None:

@@ -10,13 +10,17 @@ column, one join and one batch.  The more their topics coincide, the fewer class
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from nettool.broker.directory import Directory, IMember, Near
 from nettool.outbox.batch import Kind
 
 LARGEST = 2000
 """Addresses a plan may have; every class is looked at once for each piece of a read."""
+
+
+COLUMN = 12
+"""References that a column takes, beside those to it: 500 bytes."""
 
 
 class Column:
@@ -44,12 +48,12 @@ class Plan:
     Invariant: true until an address of the set changes; then `stale`.  All columns are empty between reads.
     """
 
-    __slots__ = ("_by_address", "addresses", "all_topics", "columns", "excluded", "lists", "stale", "topics")
+    __slots__ = ("_by_address", "addresses", "all_topics", "columns", "excluded", "lists", "size", "stale", "topics")
 
     def __init__(self, directory: Directory | Near, addresses: Iterable[bytes], excluded: IMember | None) -> None:
         """`excluded` hears nothing: it is the sender."""
-        self.addresses = frozenset(addresses)
-        self.topics = frozenset(address for address in self.addresses if address[:1] == b"#")
+        self.addresses = set(addresses)
+        self.topics = {address for address in self.addresses if address[:1] == b"#"}
         self.all_topics = len(self.topics) == len(self.addresses)
         self.excluded = excluded
         self.stale = False
@@ -58,7 +62,18 @@ class Plan:
         """For each address, the columns' lists: what the loop over lines appends to."""
         self._by_address: dict[bytes, list[Column]] = {address: [] for address in self.addresses}
         self._make_columns(directory)
-        directory.depend(self)
+        self.size = len(self.addresses) + COLUMN * len(self.columns) + sum(map(len, self.lists.values()))
+        """What it holds, in references of some 40 bytes."""
+        directory.depend(self, self.addresses)
+
+    def add_unheard(self, directory: Directory | Near, topics: Set[bytes]) -> None:
+        """Know these topics too, which nobody hears."""
+        self.addresses |= topics
+        self.topics |= topics
+        for topic in topics:
+            self.lists[topic], self._by_address[topic] = [], []
+        self.size += len(topics)
+        directory.depend(self, topics)
 
     def _make_columns(self, directory: Directory | Near) -> None:
         reached: dict[IMember, list[bytes]] = {}

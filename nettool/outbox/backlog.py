@@ -195,6 +195,9 @@ class Backlog:
             self.tick(batch.at)
         else:
             self._shut(lane, batch, batch.at)
+            # A round of reads may last longer than the patience, and no timer runs within it.
+            if batch.at >= self.deadline():
+                self.tick(batch.at)
 
     def _shut(self, lane: Lane, batch: Batch, now: float) -> None:
         if batch.kind in _OWN:

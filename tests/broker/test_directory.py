@@ -87,8 +87,8 @@ def test_what_was_worked_out_is_stale_as_soon_as_one_of_its_addresses_changes(di
     ]
     for address, change in changes:
         touched, other = Worked(address, b"else"), Worked(b"else", b"#else")
-        directory.depend(touched)
-        directory.depend(other)
+        directory.depend(touched, touched.addresses)
+        directory.depend(other, other.addresses)
         change()
         assert touched.stale
         assert not other.stale
@@ -100,7 +100,7 @@ def test_a_join_that_changes_nothing_makes_nothing_stale(directory: Directory) -
     alice = member(b"alice")
     directory.join(alice, b"#t")
     worked = Worked(b"#t")
-    directory.depend(worked)
+    directory.depend(worked, worked.addresses)
     directory.join(alice, b"#t")
     directory.leave(alice, b"#u")
     assert not worked.stale
@@ -108,8 +108,8 @@ def test_a_join_that_changes_nothing_makes_nothing_stale(directory: Directory) -
 
 def test_what_is_released_twice_is_released(directory: Directory) -> None:
     one, other = Worked(b"#t"), Worked(b"#t")
-    directory.depend(one)
-    directory.depend(other)
+    directory.depend(one, one.addresses)
+    directory.depend(other, other.addresses)
     directory.release(one)
     directory.release(one)
     assert not other.stale

@@ -265,6 +265,69 @@ def test_plans_of_senders_own_are_given_up_when_they_have_become_too_many(monkey
         both_ways(town, name, [b"#t: 1", b"#w: 2", b"bo: 3"])
 
 
+def test_plans_of_senders_own_are_bounded_by_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "OWN_PLANS", 80)
+    town = Town()
+    for name in (b"a", b"bo", b"ced"):
+        town.join(name, b"#t", b"#w")
+    for name in (b"a", b"bo", b"ced") * 2:
+        both_ways(town, name, [b"#t: 1", b"#w: 2", b"bo: 3"])
+        own = town.broker.routing._own
+        assert 0 < sum(plan.size for plan in own.values()) <= 80
+    assert len(own) == 2, "a plan for three addresses, two classes and their references is 12 + 12 and some"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[plans.Plan]:
+    made: list[plans.Plan] = []
+
+    class Counted(plans.Plan):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(routing, "Plan", Counted)
+    return made
+
+
+def test_a_topic_that_nobody_hears_makes_no_plan_anew(made: list[plans.Plan]) -> None:
+    town = Town()
+    town.join(b"bo", b"#t", b"#w")
+    many = [b"#t: 1", b"#w: 2"] * 8
+    both_ways(town, b"a", many)
+    [plan] = made
+    for number in range(100):
+        # The first new one is routed alone, so there are two.
+        both_ways(town, b"a", [*many, b"#one%d: 2" % number, b"#new%d: 2" % number, *many])
+    assert made == [plan] and len(plan.addresses) == 102
+    town.join(b"bo", b"#new5")
+    assert plan.stale
+    town.send(b"a", [*many, b"#new5: 2", *many])
+    assert town.got(b"bo")[len(many)] == b"from a to #new5: 2"
+
+
+def test_a_large_plan_is_not_made_anew_for_the_sake_of_a_line(
+    made: list[plans.Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "CARRIED", 60)
+    monkeypatch.setattr(routing, "CARRIED_FOR_A_LINE", 1)
+    town = Town()
+    topics = [b"#%d" % number for number in range(100)]
+    town.join(b"bo", *topics)
+
+    def addresses(*lines_to: bytes) -> set[bytes]:
+        read = [topic + b": x" for topic in lines_to]
+        town.send(b"a", read)
+        assert town.got(b"bo") == [b"from a to " + line for line in read]
+        return made[-1].addresses
+
+    assert addresses(*topics[:20]) == set(topics[:20])
+    # Of those that are new the first is routed alone.
+    assert addresses(*topics[9:24]) == {*topics[:20], *topics[21:24]}, "a small one is taken over"
+    assert len(addresses(*topics[:60])) > 55
+    assert addresses(*topics[60:64] * 4) == set(topics[60:64]), "a large one is not, for a few lines"
+
+
 def test_a_sender_whose_lines_were_lists_may_send_single_names_again() -> None:
     town = Town()
     lists = [b"bo, ced: x", b"ced, bo: y"]

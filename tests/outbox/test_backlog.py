@@ -166,6 +166,23 @@ def test_patience_is_once_for_an_episode_however_many_senders_there_are(
     assert place.outbox.full
 
 
+@pytest.mark.parametrize("kind", ["direct", "topic"])
+def test_patience_is_over_in_time_where_no_timer_runs(kind: str, alice: Sender, bob: Sender) -> None:
+    place = Place(direct_patience=2.0, topic_patience=2.0)
+    put = getattr(place, kind)
+    put(alice, filling(BOUND))
+    for _ in range(8):
+        place.now += 0.25
+        put(bob, filling(HALF))
+    assert not alice.waits and not bob.waits
+    for _ in range(50):
+        place.now += 0.25
+        put(bob, filling(HALF))
+    lane = getattr(place.backlog, kind)
+    assert not bob.waits
+    assert lane.held <= (BOUND + CHARGE if kind == "topic" else BOUND + 8 * (HALF + CHARGE))
+
+
 def test_the_next_episode_has_its_own_patience(alice: Sender) -> None:
     place = Place()
     for _ in range(3):
