@@ -58,7 +58,9 @@ def _start() -> Any:
                 raise MeshClosed("the reactor has been stopped, and cannot be started again")
         if not _told:
             _told.append(True)
-            reactor.callFromThread(reactor.addSystemEventTrigger, "after", "shutdown", _reactor_stopped)
+            # "before": next it joins the threads of its pool, which may be those that wait.  From this thread, since a
+            # reactor that is told to stop now does not come to what is handed to its own: this appends to a list.
+            reactor.addSystemEventTrigger("before", "shutdown", _reactor_stopped)
     return reactor
 
 
@@ -122,7 +124,8 @@ class Crossing:
         arguments: tuple[Any, ...],
         put_back: Callable[[Any], object] | None,
     ) -> Any:
-        if not self._reactor.running:
+        # `running` is true until all that comes "before" the shutdown is done; nothing public says that it was told.
+        if not self._reactor.running or self._reactor._stopped:
             raise MeshClosed(_stopped)
         pending: list[Deferred[Any]] = []
 

@@ -317,6 +317,64 @@ def test_who_waits_when_the_reactor_is_stopped_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize("stop", ["reactor.stop()", "os.kill(os.getpid(), signal.SIGINT)"])
+def test_the_reactor_stops_while_a_thread_of_its_own_pool_waits(stop: str) -> None:
+    """It joins them: they are told before that, and whatever they call from then on raises."""
+    assert (
+        prints(
+            """
+        from nettool.mesh import crossing
+        from twisted.internet import reactor
+        from twisted.internet.threads import deferToThread
+
+        def stop():
+            if crossing._waiting:
+                STOP
+            else:
+                reactor.callLater(0, stop)
+
+        def work():
+            mesh = ThreadedMesh()
+            reactor.callFromThread(stop)
+            for call in (mesh.recv, mesh.recv, mesh.stats, mesh.close, ThreadedMesh):
+                try:
+                    call()
+                except MeshClosed as error:
+                    print(str(error).partition(",")[0])
+
+        reactor.callWhenRunning(deferToThread, work)
+        reactor.run()
+        print("ended")
+        """.replace("STOP", stop)
+        )
+        == "the reactor has been stopped\n" * 5 + "ended\n"
+    )
+
+
+def test_a_mesh_that_is_made_while_the_reactor_stops_is_refused() -> None:
+    """It would wait for a reactor that waits for it."""
+    assert (
+        prints(
+            """
+        from twisted.internet import reactor
+        from twisted.internet.threads import deferToThread
+
+        def work():
+            print(reactor.running)
+            try:
+                ThreadedMesh().recv()
+            except MeshClosed as error:
+                print(error)
+
+        reactor.addSystemEventTrigger("before", "shutdown", deferToThread, work)
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        """
+        )
+        == "True\nthe reactor has been stopped\n"
+    )
+
+
 def test_a_removal_that_was_interrupted_leaves_the_connection_where_it_was() -> None:
     assert (
         prints(
