@@ -17,8 +17,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRestartable
+from twisted.python import threadable
 from twisted.python.failure import Failure
-from twisted.python.threadable import isInIOThread
 
 from nettool._reactor import process_reactor
 from nettool.mesh.errors import MeshClosed, WrongThread
@@ -44,6 +44,8 @@ def _start() -> Any:
         _pid = os.getpid()
     _check_process()
     reactor = process_reactor()
+    if reactor.running and threadable.ioThread not in {thread.ident for thread in threading.enumerate()}:
+        raise MeshClosed(_after_fork)  # `running` is the parent's; its thread stayed there
     with _lock:
         if not reactor.running:
             ready = threading.Event()
@@ -108,7 +110,7 @@ class Crossing:
         goes to `put_back`, in the reactor's thread.
         """
         _check_process()
-        if isInIOThread():
+        if threadable.isInIOThread():
             raise WrongThread("this would block the reactor's own thread: use nettool.mesh.Mesh there")
         crossed: Future[Any] = Future()
         _waiting.add(crossed)  # first: a reactor that still runs then will tell of its end

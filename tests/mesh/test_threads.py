@@ -28,18 +28,18 @@ def pair(mesh, address="inproc://pair", *ids):
 """
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, begin: str = BEGIN) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments, "-c", BEGIN + textwrap.dedent(program)],
+        [sys.executable, "-W", "error", "-c", f"{begin}\n{textwrap.dedent(program)}"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
 
 
-def prints(program: str) -> str:
+def prints(program: str, begin: str = BEGIN) -> str:
     """What it prints; it complains of nothing, and ends by itself."""
-    done = run(program)
+    done = run(program, begin)
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
 
@@ -482,6 +482,57 @@ def test_a_forked_child_is_told_and_its_parent_goes_on() -> None:
         """
         )
         == "15 16\n0\nb'x'\n"
+    )
+
+
+@pytest.mark.parametrize("begin", [BEGIN, "import os, signal, threading"], ids=["imported", "not imported"])
+def test_a_child_that_is_forked_before_there_was_a_mesh_is_told_if_a_reactor_ran(begin: str) -> None:
+    assert (
+        prints(
+            """
+        from twisted.internet import reactor
+
+        runs = threading.Event()
+        reactor.callWhenRunning(runs.set)
+        threading.Thread(target=reactor.run, args=(False,), daemon=True).start()
+        print(runs.wait(20), flush=True)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # if it waits, it is for ever
+            from nettool.mesh import MeshClosed
+            from nettool.mesh.threads import ThreadedMesh, transport
+            for call in (ThreadedMesh, transport, ThreadedMesh):
+                try:
+                    call()
+                except MeshClosed as error:
+                    print("forked" in str(error), flush=True)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+        from nettool.mesh.threads import ThreadedMesh
+        with ThreadedMesh() as mesh:
+            print(mesh.stats())
+        """,
+            begin,
+        )
+        == "True\n" * 4 + "0\n{}\n"
+    )
+
+
+def test_a_child_that_is_forked_before_any_reactor_ran_has_a_mesh_of_its_own() -> None:
+    assert (
+        prints(
+            """
+        child = os.fork()
+        with ThreadedMesh() as mesh:
+            pair(mesh)
+            mesh.send(Envelope("here", b"x"))
+            received = mesh.recv(20).payload
+        if not child:
+            os._exit(received == b"x")
+        print(received, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+        )
+        == "b'x' 1\n"
     )
 
 
