@@ -110,7 +110,7 @@ class Crossing:
         goes to `put_back`, in the reactor's thread.
         """
         _check_process()
-        if threadable.isInIOThread():
+        if self._reactor.running and threadable.isInIOThread():
             raise WrongThread("this would block the reactor's own thread: use nettool.mesh.Mesh there")
         crossed: Future[Any] = Future()
         _waiting.add(crossed)  # first: a reactor that still runs then will tell of its end

@@ -375,6 +375,33 @@ def test_a_mesh_that_is_made_while_the_reactor_stops_is_refused() -> None:
     )
 
 
+def test_the_thread_that_ran_the_reactor_is_told_afterwards_that_it_was_stopped() -> None:
+    assert (
+        prints(
+            """
+        from twisted.internet import reactor
+
+        made = []
+
+        def work():
+            made.append(ThreadedMesh())
+            made.append(transport("inproc").listen("inproc://x"))
+            reactor.callFromThread(reactor.stop)
+
+        reactor.callWhenRunning(threading.Thread(target=work).start)
+        reactor.run()
+        mesh, listener = made
+        for call in (mesh.recv, mesh.close, listener.accept, listener.close, ThreadedMesh):
+            try:
+                call()
+            except MeshClosed as error:
+                print(str(error).partition(",")[0])
+        """
+        )
+        == "the reactor has been stopped\n" * 5
+    )
+
+
 def test_a_removal_that_was_interrupted_leaves_the_connection_where_it_was() -> None:
     assert (
         prints(
