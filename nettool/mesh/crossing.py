@@ -136,8 +136,8 @@ class Crossing:
             pending.append(deferred)
             deferred.addCallbacks(partial(_settle, crossed.set_result), partial(_settle, crossed.set_exception))
 
-        self._reactor.callFromThread(start)
         try:
+            self._reactor.callFromThread(start)
             return crossed.result()
         except BaseException:
             if not crossed.done() or not _raised_by(crossed):
@@ -158,6 +158,8 @@ def _raised_by(crossed: Future[Any]) -> bool:
 
 
 def _give_up(pending: list[Deferred[Any]], crossed: Future[Any], put_back: Callable[[Any], object] | None) -> None:
+    if not pending:
+        return  # it was interrupted before it had crossed over
     if not crossed.done():
         pending[0].cancel()
     if put_back is not None and crossed.exception() is None:

@@ -243,6 +243,38 @@ def test_what_came_for_a_call_that_was_interrupted_is_received_by_the_next() -> 
     )
 
 
+@pytest.mark.parametrize("crossed", [True, False])
+def test_ctrl_c_on_the_way_over_loses_nothing(crossed: bool) -> None:
+    """It may come when the call has been handed to the reactor's thread, or just before."""
+    assert (
+        prints(
+            """
+        from twisted.internet import reactor
+
+        with ThreadedMesh() as mesh:
+            pair(mesh)
+            mesh.send_many(Envelope("here", b"%d" % number) for number in range(6))
+            hand_over = reactor.callFromThread
+
+            def interrupted(*call):
+                reactor.callFromThread = hand_over
+                if CROSSED:
+                    hand_over(*call)
+                raise KeyboardInterrupt
+
+            for call in (mesh.recv, lambda: mesh.recv_many(2)):
+                reactor.callFromThread = interrupted
+                try:
+                    call()
+                except KeyboardInterrupt:
+                    print("interrupted")
+            print([mesh.recv(5).payload for _ in range(6)])
+        """.replace("CROSSED", str(crossed))
+        )
+        == "interrupted\ninterrupted\n[b'0', b'1', b'2', b'3', b'4', b'5']\n"
+    )
+
+
 def test_a_running_reactor_is_used_and_its_own_thread_is_refused() -> None:
     assert prints(
         """
