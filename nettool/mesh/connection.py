@@ -20,6 +20,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
+from nettool.mesh.envelope import Envelope
 from nettool.mesh.envelopes import check_payloads
 from nettool.mesh.errors import AlreadyInUse, ConnectionGone
 from nettool.mesh.incoming import Incoming
@@ -228,6 +229,15 @@ class Connection:
         self._receivers.append(received)
         self._read(True)
         return received
+
+    def put_back(self, payload: bytes) -> None:
+        """Have this received again, before everything else: who received it could not take it."""
+        if self._incoming is not None:  # it was put into a mesh meanwhile
+            self.received += 1
+            self._incoming.put_back([Envelope(self.id, payload)])
+        else:
+            self.pending.insert(0, payload)
+            self.arrived([], 0)  # for those who wait
 
     def _forget(self, received: Deferred[bytes]) -> None:
         self._receivers.remove(received)

@@ -47,11 +47,8 @@ class ThreadedConnection:
 
     def recv(self, timeout: float | None = None) -> bytes:
         """The next payload."""
-        payload: bytes = self._crossing.call(self.inner.recv, timeout, put_back=self._put_back)
+        payload: bytes = self._crossing.call(self.inner.recv, timeout, put_back=self.inner.put_back)
         return payload
-
-    def _put_back(self, payload: bytes) -> None:
-        self.inner.pending.insert(0, payload)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, and end."""

@@ -275,6 +275,91 @@ def test_ctrl_c_on_the_way_over_loses_nothing(crossed: bool) -> None:
     )
 
 
+OUTSIDE = """
+from concurrent.futures import Future
+
+result = Future.result
+mesh = ThreadedMesh()
+listener = transport("").listen("tcp://127.0.0.1:0")
+near = transport("").connect(listener.endpoint)
+far = listener.accept(5)
+
+def interrupted(crossed, timeout=None):
+    if threading.current_thread() is not threading.main_thread():
+        return result(crossed, timeout)
+    Future.result = result
+    before()
+    value = crossed.result()
+    after()
+    raise KeyboardInterrupt
+
+def recv_interrupted():
+    Future.result = interrupted
+    try:
+        far.recv()
+    except KeyboardInterrupt:
+        print("interrupted")
+
+def end():
+    for closing in (mesh, listener, near, far):
+        closing.close()
+"""
+
+
+def test_what_came_for_an_interrupted_call_goes_to_the_thread_that_waits_beside_it() -> None:
+    assert (
+        prints(
+            """
+        def before():
+            wait_until(1)
+            beside.start()
+            wait_until(2)
+            near.send(b"1")
+
+        def after():
+            pass
+
+        def wait_until(receivers):
+            while len(far.inner._receivers) < receivers:
+                time.sleep(0.001)
+
+        got = []
+        beside = threading.Thread(target=lambda: got.append(far.recv(10)))
+        recv_interrupted()
+        beside.join()
+        near.send(b"2")
+        near.send(b"3")
+        print(got, far.recv(5), far.recv(5))
+        end()
+        """,
+            BEGIN + OUTSIDE,
+        )
+        == "interrupted\n[b'1'] b'2' b'3'\n"
+    )
+
+
+def test_what_came_for_an_interrupted_call_goes_to_the_mesh_that_its_connection_is_in_by_then() -> None:
+    assert (
+        prints(
+            """
+        def before():
+            near.send(b"1")
+
+        def after():
+            mesh.add(far, "far")
+
+        recv_interrupted()
+        near.send(b"2")
+        near.send(b"3")
+        print([mesh.recv(5).payload for _ in range(3)], mesh.stats()["far"].received)
+        end()
+        """,
+            BEGIN + OUTSIDE,
+        )
+        == "interrupted\n[b'1', b'2', b'3'] 3\n"
+    )
+
+
 def test_a_running_reactor_is_used_and_its_own_thread_is_refused() -> None:
     assert prints(
         """
