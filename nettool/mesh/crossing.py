@@ -42,7 +42,7 @@ def _start() -> Any:
     global _pid
     if _pid is None:
         _pid = os.getpid()
-    _check_process()
+    check_process()
     reactor = process_reactor()
     if reactor.running and threadable.ioThread not in {thread.ident for thread in threading.enumerate()}:
         raise MeshClosed(_after_fork)  # `running` is the parent's; its thread stayed there
@@ -73,7 +73,8 @@ def _reactor_stopped() -> None:
             crossed.set_exception(MeshClosed(_stopped))
 
 
-def _check_process() -> None:
+def check_process() -> None:
+    """Raise `MeshClosed` in a forked child: what it knows of meshes and connections is its parent's."""
     if os.getpid() != _pid:
         raise MeshClosed(_after_fork)
 
@@ -109,7 +110,7 @@ class Crossing:
         If this thread is interrupted meanwhile, as by Ctrl-C, the Deferred is cancelled; what it brought all the same
         goes to `put_back`, in the reactor's thread.
         """
-        _check_process()
+        check_process()
         if self._reactor.running and threadable.isInIOThread():
             raise WrongThread("this would block the reactor's own thread: use nettool.mesh.Mesh there")
         crossed: Future[Any] = Future()

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from nettool._reactor import process_reactor
 from nettool.mesh.connection import CLOSE_TIMEOUT, Connection
-from nettool.mesh.crossing import Crossing
+from nettool.mesh.crossing import Crossing, check_process
 from nettool.mesh.envelope import ConnectionStats, Envelope, Event
 from nettool.mesh.envelopes import Envelopes
 from nettool.mesh.errors import MeshClosed, MeshError
@@ -77,6 +77,7 @@ class ThreadedListener:
     def __iter__(self) -> Iterator[ThreadedConnection]:
         """Each connection that nobody else accepts, until the listener is closed."""
         while True:
+            check_process()  # or a forked child's loop would end as if the listener was closed
             try:
                 connection = self.accept()
             except MeshClosed:
@@ -186,6 +187,7 @@ class ThreadedMesh:
     def __iter__(self) -> Iterator[Envelope]:
         """Every envelope that nobody else receives, until the mesh is closed and all was received."""
         while True:
+            check_process()  # or a forked child's loop would end as if the mesh was closed
             try:
                 envelope = self.recv()
             except MeshClosed:
@@ -204,14 +206,17 @@ class ThreadedMesh:
 
     def sender(self) -> ThreadedSender:
         """An object that can only send."""
+        check_process()
         return ThreadedSender(self)
 
     def receiver(self) -> ThreadedReceiver:
         """An object that can only receive."""
+        check_process()
         return ThreadedReceiver(self)
 
     def lifecycle(self) -> ThreadedLifecycle:
         """An object that can only add and remove connections."""
+        check_process()
         return ThreadedLifecycle(self)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
