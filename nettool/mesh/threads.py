@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, Self
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from nettool._reactor import process_reactor
 from nettool.mesh.connection import CLOSE_TIMEOUT, Connection
@@ -23,6 +23,9 @@ from nettool.mesh.errors import MeshClosed, MeshError
 from nettool.mesh.mesh import Mesh
 from nettool.mesh.transports import transport as twisted_transport
 
+NO_ROOM = "there was no room"
+NOT_ENDED = "the connection did not end"
+
 
 class ThreadedConnection:
     """See `IConnection`; its methods block."""
@@ -30,6 +33,9 @@ class ThreadedConnection:
     def __init__(self, crossing: Crossing, connection: Any) -> None:
         self._crossing = crossing
         self.inner = connection
+        self._wait_for_end: list[Deferred[BaseException]] = []
+        """Those who do, in the reactor's thread."""
+        self._to_be_told = False
 
     @property
     def local_endpoint(self) -> str:
@@ -43,12 +49,36 @@ class ThreadedConnection:
 
     def send(self, payload: bytes, timeout: float | None = None) -> None:
         """Send a payload, when there is room; after `timeout` seconds, the built-in `TimeoutError`."""
-        self._crossing.call(lambda: _in_time(self.inner.send(payload), timeout))
+        self._crossing.call(lambda: _in_time(self.inner.send(payload), timeout, NO_ROOM))
 
     def recv(self, timeout: float | None = None) -> bytes:
         """The next payload."""
         payload: bytes = self._crossing.call(self.inner.recv, timeout, put_back=self.inner.put_back)
         return payload
+
+    def lost(self, timeout: float | None = None) -> BaseException:
+        """Wait until it has ended, and say why; after `timeout` seconds, the built-in `TimeoutError`.
+
+        Outside a mesh the other side's end is noticed only while somebody waits for `recv`, or when something is sent.
+        """
+        reason: BaseException = self._crossing.call(lambda: _in_time(self._end(), timeout, NOT_ENDED))
+        return reason
+
+    def _end(self) -> Deferred[BaseException]:
+        """Its reason, for one who may give up: the connection's own Deferred is for all, and cannot be cancelled."""
+        if self.inner.reason is not None:
+            return succeed(self.inner.reason)
+        if not self._to_be_told:
+            self._to_be_told = True
+            self.inner.lost.addBoth(self._ended)
+        ended: Deferred[BaseException] = Deferred(self._wait_for_end.remove)
+        self._wait_for_end.append(ended)
+        return ended
+
+    def _ended(self, passed_on: Any) -> Any:
+        for ended in self._wait_for_end:
+            ended.callback(self.inner.reason)
+        return passed_on
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, and end."""
@@ -165,7 +195,7 @@ class ThreadedMesh:
 
     def send_when_ready(self, envelope: Envelope, timeout: float | None = None) -> None:
         """See `Mesh.send_when_ready`; after `timeout` seconds, the built-in `TimeoutError`."""
-        self._call(lambda: _in_time(self._mesh.send_when_ready(envelope), timeout))
+        self._call(lambda: _in_time(self._mesh.send_when_ready(envelope), timeout, NO_ROOM))
 
     def send_many(self, envelopes: Iterable[Envelope]) -> None:
         """See `Mesh.send_many`."""
@@ -230,14 +260,14 @@ class ThreadedMesh:
         self.close()
 
 
-def _in_time(ready: Deferred[None], timeout: float | None) -> Deferred[None]:
+def _in_time(deferred: Deferred[Any], timeout: float | None, otherwise: str) -> Deferred[Any]:
     if timeout is not None:
-        ready.addTimeout(max(timeout, 0), process_reactor(), lambda *_: _raise_timeout(timeout))
-    return ready
+        deferred.addTimeout(max(timeout, 0), process_reactor(), lambda *_: _raise_timeout(otherwise, timeout))
+    return deferred
 
 
-def _raise_timeout(timeout: float) -> None:
-    raise TimeoutError(f"there was no room within {timeout:g} s")
+def _raise_timeout(otherwise: str, timeout: float) -> None:
+    raise TimeoutError(f"{otherwise} within {timeout:g} s")
 
 
 class ThreadedSender:

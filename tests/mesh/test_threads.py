@@ -584,6 +584,66 @@ def test_a_connection_outside_a_mesh_sends_in_time_or_says_so() -> None:
     )
 
 
+def test_why_a_connection_has_ended_is_told_to_whoever_waits_for_it() -> None:
+    assert (
+        prints(
+            """
+        with ThreadedMesh() as mesh, transport("").listen("tcp://127.0.0.1:0") as listener:
+            far, near = transport("").connect(listener.endpoint), listener.accept(5)
+            for _ in range(2):
+                try:
+                    near.lost(0.01)
+                except TimeoutError as error:
+                    print(error)
+            reasons, waiting = [], []
+            for _ in range(2):
+                waiting.append(threading.Thread(target=lambda: reasons.append(near.lost(20))))
+                waiting[-1].start()
+            while len(near._wait_for_end) < 2:
+                time.sleep(0.001)
+            mesh.add(near, "near")
+            far.close()
+            for thread in waiting:
+                thread.join()
+            reason = near.lost()
+            print(isinstance(reason, Exception), [other is reason for other in reasons], near.lost(0) is reason)
+            print(isinstance(far.lost(20), Exception))
+        """
+        )
+        == "the connection did not end within 0.01 s\n" * 2 + "True [True, True] True\nTrue\n"
+    )
+
+
+def test_ctrl_c_while_the_end_of_a_connection_is_waited_for_leaves_it_to_others() -> None:
+    assert (
+        prints(
+            """
+        with transport("").listen("inproc://x") as listener, transport("").connect("inproc://x") as near:
+            far = listener.accept(5)
+
+            def interrupt():
+                while not near._wait_for_end:
+                    time.sleep(0.001)
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+            beside = threading.Thread(target=interrupt)
+            try:
+                beside.start()
+                near.lost(20)
+            except KeyboardInterrupt:
+                print("interrupted")
+            beside.join()
+            near.send(b"alive")
+            print(far.recv(5))
+            near.close()
+            print(isinstance(near.lost(20), Exception))
+            far.close()
+        """
+        )
+        == "interrupted\nb'alive'\nTrue\n"
+    )
+
+
 def test_a_forked_child_is_told_and_its_parent_goes_on() -> None:
     assert (
         prints(
@@ -617,6 +677,7 @@ def test_a_forked_child_is_told_and_its_parent_goes_on() -> None:
                     unsubscribe,
                     lambda: connection.send(b""),
                     connection.recv,
+                    connection.lost,
                     connection.close,
                     listener.accept,
                     listener.close,
