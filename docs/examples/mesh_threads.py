@@ -8,8 +8,8 @@ Three threads send a hundred envelopes each to an echoing hub (mesh_echo.py), on
 import sys
 import threading
 
-from nettool.mesh import Envelope
-from nettool.mesh.threads import ThreadedMesh, transport
+from nettool.mesh import Envelope, ThreadedMesh
+from nettool.mesh.threads import transport
 
 SENDERS, EACH = 3, 100
 

@@ -40,6 +40,7 @@ from nettool.mesh.errors import (
 from nettool.mesh.interfaces import IConnection, IListener, ITransport, IWire, IWireOwner
 from nettool.mesh.listener import Listener
 from nettool.mesh.mesh import Mesh
+from nettool.mesh.threads import ThreadedMesh
 from nettool.mesh.transports import MultiTransport, transport
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "Removed",
     "SendError",
     "Sender",
+    "ThreadedMesh",
     "UnknownScheme",
     "WrongThread",
     "transport",

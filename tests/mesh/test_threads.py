@@ -18,7 +18,7 @@ PATIENCE = 60
 BEGIN = """
 import os, signal, sys, threading, time
 from nettool.mesh import *
-from nettool.mesh.threads import ThreadedMesh, transport
+from nettool.mesh.threads import transport
 
 def pair(mesh, address="inproc://pair", *ids):
     listener = transport("").listen(address)
