@@ -181,7 +181,8 @@ class Incoming:
 
     def put_back(self, envelopes: Iterable[Envelope]) -> None:
         """These were received by somebody who had gone away meanwhile: they are the oldest."""
-        self._made.extendleft(reversed(list(envelopes)))
+        self._made.extendleft(reversed(back := list(envelopes)))
+        self._held += sum(len(envelope.payload) for envelope in back)
         self._serve()
 
     # What goes out
