@@ -20,16 +20,13 @@ from typing import Any
 
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of_run, mode_of, name_of, runs
+from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, mode_of, name_of, runs, sent_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.lane import Lane
-from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, Live
-
-_DIRECT = Kind.DIRECT
 
 
 class LinkQueue:
@@ -172,27 +169,16 @@ class LinkQueue:
             self._end_wait(batch)
             self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
             return
-        mode = mode_of(batch)
-        lines, size, waited = batch.lines, len(batch.data), 0.0
-        parts: list[tuple[bytes, int, int]] = []
-        if batch.kind is _DIRECT:
-            parts = [(name_of(one), one.lines, len(one.data)) for one in run]
-            lines, size = sum([part[1] for part in parts]), sum([part[2] for part in parts])
-            waited = sum([one.lines * (now - one.at) for one in run]) / lines
-        elif isinstance(batch, LossReport):
-            size = 0
-        else:
-            waited = now - batch.at
-        self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(lines, size, waited)
-        self._number += 1
         sender = batch.sender
         # Lines that come back have a sender there, whose login is that node's number.
         login = self.logins.get(sender, 0) if sender is not None else 0
-        frame = frame_of_run(run, self._number, getattr(sender, "login", login))
-        self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += lines
-        self.sent.append(Sent(self._number, frame, lines, parts, size, mode, batch.reason, waited, now))
-        self.sent_bytes += len(frame)
-        taken.append(frame)
+        sent = sent_of(run, self._number + 1, getattr(sender, "login", login), now)
+        self._number += 1
+        self.phases.of(sent.mode, PhaseName.OUTGOING_BUFFER).finish(sent.lines, sent.size, sent.waited)
+        self.phases.of(sent.mode, PhaseName.OUTGOING_TRANSFER).started += sent.lines
+        self.sent.append(sent)
+        self.sent_bytes += len(sent.frame)
+        taken.append(sent.frame)
 
     def confirm(self, number: int) -> None:
         """The other node has routed all up to this number."""

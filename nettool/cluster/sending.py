@@ -111,11 +111,28 @@ def runs(batches: list[Batch]) -> Iterator[list[Batch]]:
         yield run
 
 
-def frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
+def sent_of(run: list[Batch], number: int, login: int, now: float) -> Sent:
+    """The frame for all of a run, as it is remembered; `login` is the sender's, here or there."""
+    batch = run[0]
+    lines, size, waited = batch.lines, len(batch.data), 0.0
+    parts: list[tuple[bytes, int, int]] = []
+    if batch.kind is _DIRECT:
+        parts = [(name_of(one), one.lines, len(one.data)) for one in run]
+        lines, size = sum([part[1] for part in parts]), sum([part[2] for part in parts])
+        waited = sum([one.lines * (now - one.at) for one in run]) / lines
+    elif isinstance(batch, LossReport):
+        size = 0
+    else:
+        waited = now - batch.at
+    frame = _frame_of_run(run, number, login)
+    return Sent(number, frame, lines, parts, size, mode_of(batch), batch.reason, waited, now)
+
+
+def _frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
     """The payload of a frame for all of a run."""
     first = run[0]
     if len(run) == 1:
-        return frame_of(first, number, login)
+        return _frame_of(first, number, login)
     sender = first.sender
     assert sender is not None, "lines are somebody's"
     prefix = direct_prefix(sender.name)
@@ -126,7 +143,7 @@ def frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
     return frames.render_names(number, login, _short(sender.name), parts)
 
 
-def frame_of(batch: Batch, number: int, login: int) -> bytes:
+def _frame_of(batch: Batch, number: int, login: int) -> bytes:
     """The payload of a batch's frame; `login` is its sender's, here or there."""
     sender = batch.sender
     if isinstance(batch, LostReturns):
