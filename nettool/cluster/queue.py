@@ -53,6 +53,8 @@ class LinkQueue:
         """The link's: the backlog waits for time to pass."""
         self.blocked = True
         """The transport takes nothing now, or there is none."""
+        self.waits: Callable[[], None] = lambda: None
+        """The node's: something waits for a link."""
         self._ready_bytes = 0
         self._unsent: int | None = None
         """How many of `sent` are to be sent again: the last ones."""
@@ -115,6 +117,8 @@ class LinkQueue:
         backlog.put(batch)
         if backlog.full and self.watch is not None:
             self.watch()
+        if self.bounds.away:
+            self.waits()
         return kept
 
     def _make_room(self, backlog: Backlog, batch: Batch) -> None:

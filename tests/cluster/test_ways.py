@@ -1,0 +1,76 @@
+"""The way to another node, as its peers and that node find it: what waits for it, and what was sent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nettool.cluster.neighbour import Neighbour
+from nettool.embed.cluster import Cluster
+from nettool.settings import LinkSettings
+from tests.cluster.peers import Other, adds_up, link, log_in
+
+
+@pytest.fixture
+def alone(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One node, which knows another one and dials nobody: nothing here rings but for what a test does."""
+    with Cluster(["node1"], drain_timeout="1s", **getattr(request, "param", {})) as cluster:
+        links = cluster["node1"].links
+        assert links is not None
+        links.know(b"node2")
+        yield cluster
+        adds_up(cluster)
+
+
+def options(**options: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("alone", [options], indirect=True, ids=["options"])
+
+
+def way(cluster: Cluster) -> Neighbour:
+    links = cluster["node1"].links
+    assert links is not None
+    return links.linked.neighbours[b"node2"]
+
+
+def cut(cluster: Cluster, other: Other) -> None:
+    other.transport.abortConnection()  # type: ignore[union-attr]
+    cluster.settle(0.1)
+    assert way(cluster).link is None
+
+
+# --- what waits for a node that is away -------------------------------------------------------------
+
+
+def test_a_line_for_a_node_that_never_was_linked_comes_back_in_time(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    alice.say(b"bob@node2: hello")
+    alone.settle(29)
+    assert alice.heard() == []
+    alone.settle(2)
+    assert alice.heard() == [b"returned bob@node2 node-unreachable: hello"]
+
+
+def test_a_line_for_a_node_that_has_long_been_away_comes_back_in_time(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    cut(alone, link(alone, Other()))
+    alone.settle(3600)
+    for text in (b"one", b"two"):
+        alice.say(b"bob@node2: " + text)
+        alone.settle(31)
+        assert alice.heard() == [b"returned bob@node2 node-unreachable: " + text]
+
+
+@options(pending_timeout="1h")
+def test_a_shorter_pending_timeout_is_in_force_for_what_waits_already(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    alice.say(b"bob@node2: hello")
+    alone.settle(10)
+    node = alone["node1"]
+    settings = node.live.settings
+    links: LinkSettings = replace(settings.links, pending_timeout=1.0)
+    node.put_in_force(replace(settings, links=links))
+    alone.settle(0.1)
+    assert alice.heard() == [b"returned bob@node2 node-unreachable: hello"]
