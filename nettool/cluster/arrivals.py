@@ -118,6 +118,8 @@ class Arrivals:
         address = frame.target + b"@" + self._neighbour.linked.name if frame.qualified else frame.target
         batch = Batch(BatchKind.DIRECT, sender, address, data, lines, now)
         peer = self._broker.directory.names.get(frame.target)
+        if peer is None and not is_far_name(frame.target):
+            raise BadFrame("texts to a name that cannot be one")
         if peer is not None and peer.outbox.blocked and self._too_much(peer, len(frame.data)):
             self._broker.ledger.direct.accepted += lines
             self._broker.give_back(batch, ReturnReason.QUEUE_FULL, now)

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from nettool.cluster import frames
+from nettool.cluster.frames import Kind
 from nettool.cluster.neighbour import Neighbour
 from nettool.embed.cluster import Cluster
+from nettool.errors import LinkEnd
 from nettool.settings import LinkSettings
 from tests.cluster.peers import Other, adds_up, link, log_in
 
@@ -39,6 +42,22 @@ def cut(cluster: Cluster, other: Other) -> None:
     other.transport.abortConnection()  # type: ignore[union-attr]
     cluster.settle(0.1)
     assert way(cluster).link is None
+
+
+# --- what another node says of receivers ------------------------------------------------------------
+
+
+def test_an_impossible_receiver_costs_no_line_and_no_number_of_anybody_else(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    other = link(alone, Other())
+    other.send(other.lines(Kind.DIRECT, b"x" * 300, b"x\n"))
+    alice.say(b"bob@node2: hello")
+    alone.settle(0.2)
+    assert other.gone and way(alone).last_end is not None
+    assert way(alone).last_end.reason is LinkEnd.BAD_FRAME  # type: ignore[union-attr]
+    again = link(alone, Other())
+    [payload] = again.heard(Kind.DIRECT)
+    assert frames.parse_lines(payload).number == 1 and frames.parse_lines(payload).data == b"hello\n"
 
 
 # --- what waits for a node that is away -------------------------------------------------------------
