@@ -74,13 +74,12 @@ class FarPeer:
             neighbour.queue.put(batch)
             return
         lane = self.lane
-        if lane is None:
-            lane = self.lane = Lane(self._neighbour.broker.waits.direct)
-            neighbour.under_way[self.short] = self
-        elif lane.spent:
+        if lane is not None and lane.spent:
             neighbour.give_back(batch, ReturnReason.QUEUE_FULL, batch.at)
-            return
-        if neighbour.queue.put(batch):
+        elif neighbour.queue.put(batch):
+            if lane is None:
+                lane = self.lane = Lane(neighbour.broker.waits.direct)
+                neighbour.under_way[self.short] = self
             self.ahead += len(batch.data)
             if batch.sender is not None:
                 self._senders[batch.sender] = None

@@ -20,7 +20,7 @@ from tests.cluster.peers import Other, adds_up, link, log_in
 @pytest.fixture
 def alone(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One node, which knows another one and dials nobody: nothing here rings but for what a test does."""
-    with Cluster(["node1"], drain_timeout="1s", **getattr(request, "param", {})) as cluster:
+    with Cluster(["node1"], **{"drain_timeout": "1s", **getattr(request, "param", {})}) as cluster:
         links = cluster["node1"].links
         assert links is not None
         links.know(b"node2")
@@ -58,6 +58,27 @@ def test_an_impossible_receiver_costs_no_line_and_no_number_of_anybody_else(alon
     again = link(alone, Other())
     [payload] = again.heard(Kind.DIRECT)
     assert frames.parse_lines(payload).number == 1 and frames.parse_lines(payload).data == b"hello\n"
+
+
+# --- windows -----------------------------------------------------------------------------------------
+
+
+@options(outbox_bytes="16KiB", max_line="4KiB")
+def test_receivers_whose_lines_were_given_back_at_once_are_not_remembered(alone: Cluster) -> None:
+    alice, carol = log_in(alone, "node1", b"alice"), log_in(alone, "node1", b"carol")
+    other = link(alone, Other())
+    other.transport.pauseProducing()  # type: ignore[union-attr]
+    for n in range(100):
+        carol.say(b"c%d@node2: " % n + b"x" * 4000)
+        alone.settle(0.01)
+    alone.settle(6)
+    backlog = way(alone).queue.backlog
+    assert backlog is not None and backlog.direct.spent
+    under_way = dict(way(alone).under_way)
+    alice.say(*[b"a%d@node2: x" % n for n in range(100)])
+    alone.settle(0.1)
+    assert alice.heard() == [b"returned a%d@node2 queue-full: x" % n for n in range(100)]
+    assert dict(way(alone).under_way) == under_way
 
 
 # --- what waits for a node that is away -------------------------------------------------------------
