@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,8 +14,9 @@ from nettool.cluster.frames import Kind
 from nettool.cluster.neighbour import Neighbour
 from nettool.embed.cluster import Cluster
 from nettool.errors import LinkEnd
+from nettool.peers.session import Session
 from nettool.settings import LinkSettings
-from tests.cluster.peers import Other, adds_up, link, log_in
+from tests.cluster.peers import Other, Talker, adds_up, link, log_in
 
 
 @pytest.fixture
@@ -79,6 +81,45 @@ def test_receivers_whose_lines_were_given_back_at_once_are_not_remembered(alone:
     alone.settle(0.1)
     assert alice.heard() == [b"returned a%d@node2 queue-full: x" % n for n in range(100)]
     assert dict(way(alone).under_way) == under_way
+
+
+@options(remote_window="64KiB")
+def test_a_closed_window_pauses_those_who_wrote_what_is_under_way_and_nobody_who_wrote_before(alone: Cluster) -> None:
+    alice, carol, dave = [log_in(alone, "node1", name) for name in (b"alice", b"carol", b"dave")]
+    other = link(alone, Other())
+    for peer in (dave, carol, alice):
+        peer.say(b"bob@node2: 1")
+        alone.settle(0.01)
+    other.send(frames.render_number(Kind.CONFIRM, 1))
+    alone.settle(0.1)
+    far = way(alone).far(b"bob")
+    assert far.writers == (b"carol", b"alice")
+    alice.say(*[b"bob@node2: " + b"x" * 1000] * 80)
+    alone.settle(0.1)
+    assert far.lane is not None and {sender.name for sender in far.lane.gate.waiting} == {b"alice", b"carol"}
+    dave.say(b"/ping")
+    alone.settle(0.1)
+    assert dave.heard() == [b"pong"]
+
+
+def sessions() -> int:
+    gc.collect()
+    return sum(isinstance(one, Session) for one in gc.get_objects())
+
+
+def test_who_has_left_is_forgotten_though_lines_of_others_are_always_under_way(alone: Cluster) -> None:
+    alice, other = log_in(alone, "node1", b"alice"), link(alone, Other())
+    here = sessions()
+    for n in range(100):
+        peer = alone["node1"].connect(Talker())
+        peer.say(b"p%d" % n, b"bob@node2: x", b"/quit")
+        alone.settle(0.01)
+        alice.say(b"bob@node2: steady")
+        alone.settle(0.01)
+        other.send(frames.render_number(Kind.CONFIRM, other.last_number - 1))
+        alone.settle(0.1)
+    assert way(alone).far(b"bob").writers == (b"alice",)
+    assert sessions() < here + 30
 
 
 # --- what waits for a node that is away -------------------------------------------------------------
