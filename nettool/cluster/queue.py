@@ -161,6 +161,8 @@ class LinkQueue:
             for batch in batches:
                 if len(batch.data) > CHUNK:
                     self.backlog.part_went(len(batch.data), True)
+            # Here too: while only confirmations are waited for, the transport never is full, nor says that it has room.
+            self.backlog.made_room(self._seconds())
             self._look_whether_empty()
             return batches
         ready, self.ready, self._ready_bytes = self.ready, [], 0

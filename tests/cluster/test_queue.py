@@ -294,6 +294,27 @@ def test_so_much_is_sent_without_a_word_and_no_more(scene: Scene) -> None:
     assert len(scene.queue.sent) >= sent
 
 
+def test_an_episode_ends_when_confirmations_let_enough_go_though_the_transport_never_was_full(scene: Scene) -> None:
+    scene.link(same=False)
+    alice, carol = scene.senders
+    settings = scene.live.settings
+    scene.live.replace(replace(settings, delivery=replace(settings.delivery, outbox_bytes=CHUNK // 2)))
+    while not alice.gates:
+        scene.put(Kind.DIRECT, alice, 1, 50_000)
+        scene.queue.take(CHUNK)
+    backlog = scene.queue.backlog
+    assert backlog is not None and backlog.direct.full_since is not None and alice.gates
+    while backlog.direct.held >= scene.queue.bounds.delivery.low_water:
+        for _ in range(10):
+            scene.put(Kind.TOPIC, carol, 1, 50_000)
+        scene.queue.confirm(scene.queue.sent[-1].number)
+        scene.queue.take(CHUNK)
+    assert scene.queue.backlog is backlog and backlog.topic.held
+    assert backlog.direct.full_since is None and not alice.gates
+    scene.put(Kind.DIRECT, alice, 1, 5)
+    assert not scene.home.returned
+
+
 def test_a_bound_that_becomes_smaller_keeps_the_order(scene: Scene) -> None:
     scene.link(same=False)
     alice = scene.senders[0]
