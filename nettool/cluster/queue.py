@@ -43,7 +43,7 @@ class LinkQueue:
         self.sent_bytes = 0
         self.resent = 0
         """Lines that were sent again after a cut."""
-        self.backlog: Backlog | None = None
+        self.backlog: LinkBacklog | None = None
         self.ready: list[Batch] = []
         self.wake: Callable[[], None] | None = None
         """The link's: there is something to take, and there was not.  Nothing without a link."""
@@ -247,6 +247,8 @@ class LinkQueue:
         backlog = self.backlog
         while backlog is not None and backlog.oldest_since[1] < inf:
             self._drop_topic(backlog, DropReason.HEARER_GONE)
+        if backlog is not None:
+            backlog.forget_marks()
         self._look_whether_empty()
         self.bounds.away = False
 

@@ -206,6 +206,10 @@ class LinkBacklog(Backlog):
         whose: bytes = getattr(sender, "instance", b"") + getattr(sender, "login", 0).to_bytes(frames.LOGIN, "big")
         return whose if whose in counts or len(counts) < TOLD else b""
 
+    def forget_marks(self) -> None:
+        """Nobody is to be told of topic lines that were dropped: those who heard these topics are gone."""
+        self._marks.clear()
+
 
 class PhasedHome:
     """Where the backlog gives back: the broker, once the phase is over."""

@@ -13,10 +13,10 @@ from nettool.cluster import frames
 from nettool.cluster.frames import Kind
 from nettool.cluster.neighbour import Neighbour
 from nettool.embed.cluster import Cluster
-from nettool.errors import LinkEnd
+from nettool.errors import DropReason, LinkEnd
 from nettool.peers.session import Session
 from nettool.settings import LinkSettings
-from tests.cluster.peers import Other, Talker, adds_up, link, log_in
+from tests.cluster.peers import Other, Talker, adds_up, link, log_in, reach
 
 
 @pytest.fixture
@@ -120,6 +120,30 @@ def test_who_has_left_is_forgotten_though_lines_of_others_are_always_under_way(a
         alone.settle(0.1)
     assert way(alone).far(b"bob").writers == (b"alice",)
     assert sessions() < here + 30
+
+
+# --- what was lost on the way --------------------------------------------------------------------------
+
+
+@options(outbox_bytes="4KiB", max_line="1KiB")
+@pytest.mark.parametrize("same", [True, False], ids=["the same instance", "another instance"])
+def test_what_was_lost_for_an_instance_is_told_to_that_one_and_not_to_the_next(alone: Cluster, same: bool) -> None:
+    alice, other = log_in(alone, "node1", b"alice"), link(alone, Other())
+    other.send(frames.render_change(Kind.TOPICS, b"#t", True))
+    alone.settle(0.1)
+    cut(alone, other)
+    alice.say(*[b"#t: " + b"x" * 900] * 100)
+    alone.settle(0.1)
+    lost = alone["node1"].totals().dropped[DropReason.LAGGED]
+    assert lost
+    later = Other() if same else Other(instance=b"j" * frames.INSTANCE)
+    reach(alone["node1"], later)
+    later.hello(took=(way(alone).linked.instance, 0))
+    alone.settle(0.1)
+    later.send(bytes([Kind.TAKE]))
+    alone.settle(0.1)
+    told = [frames.parse_counts(payload)[1] for payload in later.heard(Kind.LAGGED)]
+    assert told == ([{b"#t": lost}] if same else [])
 
 
 # --- what waits for a node that is away -------------------------------------------------------------
