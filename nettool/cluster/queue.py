@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
+from nettool.cluster import sending
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, mode_of, name_of, runs, sent_of
+from nettool.cluster.sending import LOST_AFTER, LinkBacklog, LinkBounds, PhasedHome, Sent, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
@@ -59,6 +60,8 @@ class LinkQueue:
         self._unsent: int | None = None
         """How many of `sent` are to be sent again: the last ones."""
         self._number = 0
+        self._given_up = 0
+        """How many of the last numbers are of frames that are lost: `sent` is empty, and the instance may come back."""
         self._over: tuple[ReturnReason, DropReason] | None = None
         """What becomes of all that still comes, once nothing will be sent any more."""
         self._owner = owner
@@ -141,7 +144,7 @@ class LinkQueue:
             batches = self._next_batches()
             if not batches:
                 break
-            for run in runs(batches):
+            for run in sending.runs(batches):
                 self._send(run, taken, now)
         return taken
 
@@ -178,7 +181,7 @@ class LinkQueue:
         sender = batch.sender
         # Lines that come back have a sender there, whose login is that node's number.
         login = self.logins.get(sender, 0) if sender is not None else 0
-        sent = sent_of(run, self._number + 1, getattr(sender, "login", login), now)
+        sent = sending.sent_of(run, self._number + 1, getattr(sender, "login", login), now)
         self._number += 1
         self.phases.of(sent.mode, PhaseName.OUTGOING_BUFFER).finish(sent.lines, sent.size, sent.waited)
         self.phases.of(sent.mode, PhaseName.OUTGOING_TRANSFER).started += sent.lines
@@ -237,13 +240,17 @@ class LinkQueue:
             raise BadFrame("it says it took what was not sent to it")
         self._unsent = None
         self.confirm(after)
+        for number in range(max(after, self._number - self._given_up) + 1, self._number + 1):
+            self.sent.append(sending.blank(number, self._seconds()))
+            self.sent_bytes += len(self.sent[-1].frame)
+        self._given_up = 0
         self._unsent = len(self.sent) or None
         self.bounds.away = False
 
     def start_afresh(self) -> None:
         """A link to another instance: what was sent to its predecessor is lost, and what hears topics there is new."""
         self._lose_sent(DropReason.LINK_LOST)
-        self._number = 0
+        self._number = self._given_up = 0
         backlog = self.backlog
         while backlog is not None and backlog.oldest_since[1] < inf:
             self._drop_topic(backlog, DropReason.HEARER_GONE)
@@ -263,13 +270,15 @@ class LinkQueue:
     # What waits for too long
 
     def due(self, since: float, pending: float) -> float:
-        """When the oldest of what waits is too old, having waited for a link since then."""
-        if self.backlog is None:
-            return inf
-        return max(since, min(self.backlog.oldest_since)) + pending
+        """When the oldest of what waits, or what was sent, is too old, having waited for a link since then."""
+        oldest = inf if self.backlog is None else max(since, self.backlog.oldest_at)
+        return min(oldest + pending, since + max(pending, LOST_AFTER) if self.sent else inf)
 
     def expire(self, now: float, since: float, pending: float) -> None:
-        """Give back what has waited for a link for too long."""
+        """Give back what has waited for a link for too long, and count what was sent as lost."""
+        if self.sent and since + max(pending, LOST_AFTER) <= now:
+            self._given_up = len(self.sent)
+            self._lose_sent(DropReason.LINK_LOST)
         while self.backlog is not None and self.due(since, pending) <= now:
             direct, topic = self.backlog.oldest_since
             if direct <= topic:
@@ -384,9 +393,4 @@ class LinkQueue:
 
     def sizes_by_name(self) -> dict[bytes, int]:
         """Bytes for each receiver, sent ones and others."""
-        sizes: dict[bytes, int] = {}
-        parts = [part for sent in self.sent for part in sent.parts]
-        for name, _, size in parts + [(name_of(batch), 0, len(batch.data)) for batch in self.batches()]:
-            if name:
-                sizes[name] = sizes.get(name, 0) + size
-        return sizes
+        return sending.sizes_by_name(self.sent, self.batches())

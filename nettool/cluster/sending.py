@@ -7,7 +7,7 @@ queue's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nettool.cluster import frames
@@ -35,6 +35,10 @@ TOLD = 1000
 
 UNBOUNDED = 32 * MIB
 """What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
+
+LOST_AFTER = 600.0
+"""Seconds without a link, or `pending-timeout` if that is longer, after which what was sent and not confirmed is lost:
+nobody knows whether it arrived, so it cannot be given back, and that node may never be started again."""
 
 
 _DIRECT = Kind.DIRECT
@@ -128,6 +132,11 @@ def sent_of(run: list[Batch], number: int, login: int, now: float) -> Sent:
     return Sent(number, frame, lines, parts, size, mode_of(batch), batch.reason, waited, now)
 
 
+def blank(number: int, now: float) -> Sent:
+    """A frame without lines in the place of one that is lost: the other node expects every number."""
+    return Sent(number, frames.render_counts(FrameKind.LAGGED, {}, number), 0, (), 0, Mode.BROADCAST, None, 0.0, now)
+
+
 def _frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
     """The payload of a frame for all of a run."""
     first = run[0]
@@ -184,6 +193,16 @@ def mode_of(batch: Batch) -> Mode:
 def name_of(batch: Batch) -> bytes:
     """Who a batch is for, if it is for one receiver; empty for topics, and for lines that come back."""
     return batch.address.partition(b"@")[0] if batch.kind is Kind.DIRECT else b""
+
+
+def sizes_by_name(sent: Iterable[Sent], batches: Iterable[Batch]) -> dict[bytes, int]:
+    """Bytes for each receiver, in frames that were sent and in batches that were not."""
+    sizes: dict[bytes, int] = {}
+    parts = [part for frame in sent for part in frame.parts]
+    for name, _, size in parts + [(name_of(batch), 0, len(batch.data)) for batch in batches]:
+        if name:
+            sizes[name] = sizes.get(name, 0) + size
+    return sizes
 
 
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:

@@ -17,7 +17,7 @@ from nettool.cluster.frames import BadFrame
 from nettool.cluster.frames import Kind as Word
 from nettool.cluster.phases import Mode, PhaseName
 from nettool.cluster.queue import LinkQueue
-from nettool.cluster.sending import mode_of
+from nettool.cluster.sending import LOST_AFTER, mode_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.gates import Waits
@@ -185,7 +185,7 @@ class Machine(RuleBasedStateMachine):
         else:
             self.scene.queue.blocked = False
 
-    @rule(seconds=st.sampled_from((0.01, 0.2, 6.0, 31.0)))
+    @rule(seconds=st.sampled_from((0.01, 0.2, 6.0, 31.0, LOST_AFTER)))
     def wait(self, seconds: float) -> None:
         scene = self.scene
         scene.now += seconds

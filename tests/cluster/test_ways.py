@@ -12,6 +12,7 @@ import pytest
 from nettool.cluster import frames
 from nettool.cluster.frames import Kind
 from nettool.cluster.neighbour import Neighbour
+from nettool.cluster.sending import LOST_AFTER
 from nettool.embed.cluster import Cluster
 from nettool.errors import DropReason, LinkEnd
 from nettool.peers.session import Session
@@ -38,6 +39,16 @@ def way(cluster: Cluster) -> Neighbour:
     links = cluster["node1"].links
     assert links is not None
     return links.linked.neighbours[b"node2"]
+
+
+def link_again(cluster: Cluster, other: Other, taken: int) -> Other:
+    """Link as the instance that has taken so many frames of the one that is linked to."""
+    reach(cluster["node1"], other)
+    other.hello(took=(way(cluster).linked.instance, taken))
+    cluster.settle(0.1)
+    other.send(bytes([Kind.TAKE]))
+    cluster.settle(0.1)
+    return other
 
 
 def cut(cluster: Cluster, other: Other) -> None:
@@ -125,6 +136,38 @@ def test_who_has_left_is_forgotten_though_lines_of_others_are_always_under_way(a
 # --- what was lost on the way --------------------------------------------------------------------------
 
 
+def test_what_was_sent_to_a_node_that_never_comes_back_is_counted_as_lost(alone: Cluster) -> None:
+    alice, other = log_in(alone, "node1", b"alice"), link(alone, Other())
+    alice.say(b"bob@node2: sent", b"bob@node2: sent too")
+    alone.settle(0.1)
+    cut(alone, other)
+    alone.settle(LOST_AFTER - 1)
+    assert alone["node1"].totals().queued == 2
+    alone.settle(1)
+    totals = alone["node1"].totals()
+    assert (totals.queued, totals.dropped) == (0, {DropReason.LINK_LOST: 2})
+    assert way(alone).queue.quiet
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_an_instance_that_comes_back_after_that_finds_every_number_and_no_lost_line(alone: Cluster, taken: int) -> None:
+    alice, other = log_in(alone, "node1", b"alice"), link(alone, Other())
+    for n in range(3):
+        alice.say(b"bob@node2: %d" % n)
+        alone.settle(0.1)
+    cut(alone, other)
+    alone.settle(LOST_AFTER + 1)
+    again = link_again(alone, Other(), taken)
+    alice.say(b"bob@node2: new")
+    alone.settle(0.1)
+    numbered = [payload for payload in again.payloads if payload[0] in frames.NUMBERED]
+    assert [int.from_bytes(payload[1:9], "big") for payload in numbered] == list(range(taken + 1, 5))
+    assert [frames.parse_lines(payload).data for payload in again.heard(Kind.DIRECT)] == [b"new\n"]
+    again.send(frames.render_number(Kind.CONFIRM, 4))
+    alone.settle(0.1)
+    assert not again.gone and way(alone).queue.quiet
+
+
 @options(outbox_bytes="4KiB", max_line="1KiB")
 @pytest.mark.parametrize("same", [True, False], ids=["the same instance", "another instance"])
 def test_what_was_lost_for_an_instance_is_told_to_that_one_and_not_to_the_next(alone: Cluster, same: bool) -> None:
@@ -137,11 +180,7 @@ def test_what_was_lost_for_an_instance_is_told_to_that_one_and_not_to_the_next(a
     lost = alone["node1"].totals().dropped[DropReason.LAGGED]
     assert lost
     later = Other() if same else Other(instance=b"j" * frames.INSTANCE)
-    reach(alone["node1"], later)
-    later.hello(took=(way(alone).linked.instance, 0))
-    alone.settle(0.1)
-    later.send(bytes([Kind.TAKE]))
-    alone.settle(0.1)
+    link_again(alone, later, 0)
     told = [frames.parse_counts(payload)[1] for payload in later.heard(Kind.LAGGED)]
     assert told == ([{b"#t": lost}] if same else [])
 
