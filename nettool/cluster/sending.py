@@ -41,7 +41,7 @@ LOST_AFTER = 600.0
 nobody knows whether it arrived, so it cannot be given back, and that node may never be started again."""
 
 
-_DIRECT = Kind.DIRECT
+_DIRECT, _ANSWER = Kind.DIRECT, Kind.ANSWER
 
 
 class LinkBounds:
@@ -110,9 +110,25 @@ def runs(batches: list[Batch]) -> Iterator[list[Batch]]:
                 size += len(batch.data)
                 continue
             yield run
-        run, size = [batch], len(batch.data)
+            run = []
+        if batch.kind is _ANSWER:
+            yield from ([part] for part in _parts_of(batch))
+        else:
+            run, size = [batch], len(batch.data)
     if run:
         yield run
+
+
+def _parts_of(batch: Batch) -> Iterator[Batch]:
+    """A report of lost topic lines as several, if it names so many topics that a frame would be too long."""
+    if isinstance(batch, LostReturns) or not isinstance(batch, LossReport):
+        yield batch  # lost returns are never of so many
+        return
+    assert batch.sender is not None, "a report of losses has an owner"
+    for counts in frames.in_parts(batch.by_topic()):
+        part = LossReport(batch.sender, batch.after, batch.at)
+        part.count(dict(counts))
+        yield part
 
 
 def sent_of(run: list[Batch], number: int, login: int, now: float) -> Sent:

@@ -331,6 +331,25 @@ def test_a_bound_that_becomes_smaller_keeps_the_order(scene: Scene) -> None:
     assert [number for _, number in scene.arrived] == [1, 2, 3, 4, 5]
 
 
+def test_however_many_topics_lost_lines_no_frame_that_tells_it_is_long(scene: Scene) -> None:
+    alice = scene.senders[0]
+    topics = [b"#%04d" % n + b"x" * 250 for n in range(2000)]
+    for topic in topics:
+        line = b"from alice to " + topic + b": " + b"y" * 900 + b"\n"
+        scene.home.ledger.topic.accepted += 1
+        scene.queue.put(Batch(Kind.TOPIC, alice, topic, line, 1, scene.now))  # type: ignore[arg-type]
+    scene.link(same=True)
+    scene.take(CHUNK)
+    frames_of_it = [frame for frame in scene.wire if frame[0] == Word.LAGGED]
+    assert max(map(len, frames_of_it)) < 2 * frames.LIST_BYTES
+    told = [frames.parse_counts(frame)[1] for frame in frames_of_it]
+    assert sum(map(len, told)) == len({topic for counts in told for topic in counts})
+    assert sum(sum(counts.values()) for counts in told) == scene.home.ledger.dropped[DropReason.LAGGED] > 1900
+    scene.arrive(len(scene.wire))
+    scene.queue.confirm(scene.taken)
+    assert scene.taken == len(frames_of_it)
+
+
 def test_what_comes_after_the_end_goes_back_at_once(scene: Scene) -> None:
     scene.queue.give_up(ReturnReason.NODE_UNREACHABLE, DropReason.LINK_LOST)
     scene.put(Kind.DIRECT, scene.senders[0], 1, 5)
