@@ -15,9 +15,10 @@ from nettool.cluster.frames import MOST_PARTS, Lines
 from nettool.cluster.frames import Kind as FrameKind
 from nettool.cluster.phases import Mode, PhaseName, Phases
 from nettool.errors import DropReason, ReturnReason
-from nettool.interfaces import IReturns
+from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport, LostReturns
 from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
 from nettool.wire.blocks import LONG
@@ -232,7 +233,16 @@ def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
 class LinkBacklog(Backlog):
     """What waits for a link, with the lines on their way back of many senders there."""
 
-    __slots__ = ()
+    __slots__ = ("_bounds",)
+
+    def __init__(self, owner: ISender, bounds: LinkBounds, home: IReturns) -> None:
+        super().__init__(owner, bounds, home)
+        self._bounds = bounds
+
+    def _make_wait(self, lane: Lane, batch: Batch) -> None:
+        # Without a link nobody waits for lines to names: what is too much goes back, but for the last batch.
+        if lane is self.topic or not self._bounds.away:
+            super()._make_wait(lane, batch)
 
     def whose(self, batch: Batch) -> bytes:
         """The sender, by his node's instance and his login; nobody, once there are too many to tell."""

@@ -133,6 +133,28 @@ def test_who_has_left_is_forgotten_though_lines_of_others_are_always_under_way(a
     assert sessions() < here + 30
 
 
+@options(outbox_bytes="8KiB", max_line="4KiB", presence_grace="1h")
+def test_nobody_waits_for_a_node_that_is_away_however_much_one_read_brings(alone: Cluster) -> None:
+    alice, carol = log_in(alone, "node1", b"alice"), log_in(alone, "node1", b"carol")
+    other = link(alone, Other())
+    other.send(frames.render_change(Kind.PEERS, b"bob", True))
+    alone.settle(0.1)
+    cut(alone, other)
+    bound = way(alone).queue.bounds.delivery.outbox_bytes
+    alice.say(*[b"bob: " + b"x" * 1000] * 150)
+    alone.settle(0.1)
+    assert way(alone).queue.held_bytes > 2 * bound
+    alice.say(b"/ping")
+    alone.settle(0.1)
+    assert alice.heard() == [b"pong"]
+    carol.say(b"bob: small")
+    alone.settle(0.1)
+    assert way(alone).queue.held_bytes < bound
+    assert alice.heard() == [b"returned bob node-unreachable: " + b"x" * 1000] * 150
+    alone.settle(31)
+    assert carol.heard() == [b"returned bob node-unreachable: small"]
+
+
 # --- what was lost on the way --------------------------------------------------------------------------
 
 
