@@ -157,6 +157,7 @@ class FarPeer:
         lane, self.lane = self.lane, None
         self.ahead = self.there = 0
         self._senders.clear()
+        self._kept = KEPT
         self._neighbour.under_way.pop(self.short, None)
         if lane is not None:
             lane.end_episode(self._neighbour.linked.seconds())
