@@ -236,16 +236,20 @@ class LinkQueue:
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""
-        if after > self._number:
-            raise BadFrame("it says it took what was not sent to it")
+        self._fill_in()
+        if not self._number - len(self.sent) <= after <= self._number:
+            raise BadFrame("it says it took what was not sent to it, or less than it has confirmed")
         self._unsent = None
         self.confirm(after)
-        for number in range(max(after, self._number - self._given_up) + 1, self._number + 1):
+        self._unsent = len(self.sent) or None
+        self.bounds.away = False
+
+    def _fill_in(self) -> None:
+        """Frames without lines for those that are lost: the other node expects their numbers."""
+        for number in range(self._number - self._given_up + 1, self._number + 1):
             self.sent.append(sending.blank(number, self._seconds()))
             self.sent_bytes += len(self.sent[-1].frame)
         self._given_up = 0
-        self._unsent = len(self.sent) or None
-        self.bounds.away = False
 
     def start_afresh(self) -> None:
         """A link to another instance: what was sent to its predecessor is lost, and what hears topics there is new."""

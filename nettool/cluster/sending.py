@@ -150,7 +150,7 @@ def sent_of(run: list[Batch], number: int, login: int, now: float) -> Sent:
 
 
 def blank(number: int, now: float) -> Sent:
-    """A frame without lines in the place of one that is lost: the other node expects every number."""
+    """A frame without lines, in the place of one that is lost."""
     return Sent(number, frames.render_counts(FrameKind.LAGGED, {}, number), 0, (), 0, Mode.BROADCAST, None, 0.0, now)
 
 
