@@ -117,6 +117,8 @@ class NodeService(MultiService):
         before = self.live.settings
         self.live.replace(settings)
         self.peers.settings_changed(before)
+        if self.links is not None:
+            self.links.settings_changed()
 
     # Its beginning and its end
 

@@ -118,6 +118,8 @@ class Arrivals:
         address = frame.target + b"@" + self._neighbour.linked.name if frame.qualified else frame.target
         batch = Batch(BatchKind.DIRECT, sender, address, data, lines, now)
         peer = self._broker.directory.names.get(frame.target)
+        if peer is None and not is_far_name(frame.target):
+            raise BadFrame("texts to a name that cannot be one")
         if peer is not None and peer.outbox.blocked and self._too_much(peer, len(frame.data)):
             self._broker.ledger.direct.accepted += lines
             self._broker.give_back(batch, ReturnReason.QUEUE_FULL, now)
@@ -235,7 +237,7 @@ class Arrivals:
         # A window that is smaller than that must not be closed for want of a word.
         return self._owed_bytes >= min(CONFIRM_BYTES, self._neighbour.window // 4)
 
-    def pay(self, say: Callable[[bytes], None], now: float) -> None:
+    def pay(self, say: Callable[..., None], now: float) -> None:
         """Tell that node what is owed; nothing if nothing is."""
         owed = self.owed_since < inf
         if not owed and now < self._look_at:
@@ -244,7 +246,7 @@ class Arrivals:
         # Before the number: what is confirmed and still waits is never missing from both.
         changed = self._look_who_waits()
         if changed:
-            say(frames.render_counts(Kind.WAITING, changed))
+            say(*[frames.render_counts(Kind.WAITING, part) for part in frames.in_parts(changed)])
         if owed:
             say(frames.render_number(Kind.CONFIRM, self.taken))
         self._look_at = inf

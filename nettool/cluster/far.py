@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from nettool.cluster.neighbour import Neighbour
 
 
+KEPT = 16
+"""Senders that a receiver may be remembered to have had, beside twice those who have something under way to him."""
+
+
 @implementer(IMember)
 class FarPeer:
     """A receiver on another node, who is his own outbox.
@@ -34,7 +38,19 @@ class FarPeer:
     there is no window, and nobody waits for him.
     """
 
-    __slots__ = ("_neighbour", "_senders", "ahead", "lane", "listed", "name", "short", "there", "topics")
+    __slots__ = (
+        "_kept",
+        "_neighbour",
+        "_put",
+        "_senders",
+        "ahead",
+        "lane",
+        "listed",
+        "name",
+        "short",
+        "there",
+        "topics",
+    )
 
     def __init__(self, short: bytes, neighbour: Neighbour) -> None:
         self.short = short
@@ -47,8 +63,12 @@ class FarPeer:
         """Bytes that wait there in his outbox, as his node last told."""
         self.lane: Lane | None = None
         """Nothing while nothing is under way."""
-        self._senders: dict[ISender, None] = {}
-        """Who wrote what is under way."""
+        self._put = 0
+        """Bytes that were ever put for him."""
+        self._senders: dict[ISender, int] = {}
+        """For each who wrote, `_put` behind his last batch; who wrote nothing that is under way is forgotten later."""
+        self._kept = KEPT
+        """So many of them, and it is seen who is to be forgotten."""
         self._neighbour = neighbour
 
     @property
@@ -74,17 +94,28 @@ class FarPeer:
             neighbour.queue.put(batch)
             return
         lane = self.lane
-        if lane is None:
-            lane = self.lane = Lane(self._neighbour.broker.waits.direct)
-            neighbour.under_way[self.short] = self
-        elif lane.spent:
+        if lane is not None and lane.spent:
             neighbour.give_back(batch, ReturnReason.QUEUE_FULL, batch.at)
-            return
-        if neighbour.queue.put(batch):
+        elif neighbour.queue.put(batch):
+            if lane is None:
+                lane = self.lane = Lane(neighbour.broker.waits.direct)
+                neighbour.under_way[self.short] = self
             self.ahead += len(batch.data)
+            self._put += len(batch.data)
             if batch.sender is not None:
-                self._senders[batch.sender] = None
+                self._senders[batch.sender] = self._put
+                if len(self._senders) > self._kept:
+                    self._forget_others()
             self._weigh(lane, batch)
+
+    def _writing(self) -> list[ISender]:
+        """Who wrote what is under way: of all that was put, the last bytes, since what comes first goes first."""
+        gone = self._put - self.ahead - self.there
+        return [sender for sender, behind in self._senders.items() if behind > gone]
+
+    def _forget_others(self) -> None:
+        self._senders = {sender: self._senders[sender] for sender in self._writing()}
+        self._kept = 2 * len(self._senders) + KEPT
 
     def _weigh(self, lane: Lane, batch: Batch) -> None:
         """Make his senders wait if this fills his window."""
@@ -94,7 +125,7 @@ class FarPeer:
                 return
             lane.full_since = batch.at
             lane.wait.filled += 1
-            for sender in self._senders:
+            for sender in self._writing():
                 lane.gate.shut(sender, batch.at)
             self._neighbour.window_closed(self)
         elif batch.sender is not None and not lane.spent:
@@ -126,6 +157,7 @@ class FarPeer:
         lane, self.lane = self.lane, None
         self.ahead = self.there = 0
         self._senders.clear()
+        self._kept = KEPT
         self._neighbour.under_way.pop(self.short, None)
         if lane is not None:
             lane.end_episode(self._neighbour.linked.seconds())
@@ -159,7 +191,7 @@ class FarPeer:
     @property
     def writers(self) -> tuple[bytes, ...]:
         """Who wrote what is under way."""
-        return tuple(sender.name for sender in self._senders)
+        return tuple(sender.name for sender in self._writing())
 
     def snapshot(self, now: float) -> OutboxSnapshot:
         """What is under way to him, and who waits because of him; costs time in proportion to what is queued there."""

@@ -11,7 +11,7 @@ another's name, and how many lines there are is counted by who takes them, not c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct, error
@@ -244,6 +244,19 @@ def render_counts(kind: Kind, counts: Mapping[bytes, int], number: int = 0) -> b
     for word, count in counts.items():
         parts += (_COUNT.pack(min(count, 2**32 - 1)), _COUNT.pack(len(word)), word)
     return b"".join(parts)
+
+
+def in_parts(counts: Mapping[bytes, int]) -> Iterator[Mapping[bytes, int]]:
+    """The same counts for several frames, if one would be long."""
+    part: dict[bytes, int] = {}
+    size = 0
+    for word, count in counts.items():
+        if size > LIST_BYTES:
+            yield part
+            part, size = {}, 0
+        part[word] = count
+        size += len(word)
+    yield part
 
 
 def parse_counts(payload: bytes) -> tuple[int, dict[bytes, int]]:

@@ -62,6 +62,7 @@ class Neighbour:
         self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
         self.queue.logins = linked.logins
         self.queue.when_gone(self._went)
+        self.queue.waits = lambda: linked.alarm.by(self.due())
         self.queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
         self.outbox: Any = self.queue
         """Where the broker puts batches for topics."""

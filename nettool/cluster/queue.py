@@ -18,18 +18,16 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
+from nettool.cluster import sending
 from nettool.cluster.frames import BadFrame
 from nettool.cluster.phases import Mode, PhaseName, Phases
-from nettool.cluster.sending import LinkBacklog, LinkBounds, PhasedHome, Sent, frame_of_run, mode_of, name_of, runs
+from nettool.cluster.sending import LOST_AFTER, LinkBacklog, LinkBounds, PhasedHome, Sent, mode_of, name_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.lane import Lane
-from nettool.outbox.losses import LossReport
 from nettool.settings import CHUNK, Live
-
-_DIRECT = Kind.DIRECT
 
 
 class LinkQueue:
@@ -46,7 +44,7 @@ class LinkQueue:
         self.sent_bytes = 0
         self.resent = 0
         """Lines that were sent again after a cut."""
-        self.backlog: Backlog | None = None
+        self.backlog: LinkBacklog | None = None
         self.ready: list[Batch] = []
         self.wake: Callable[[], None] | None = None
         """The link's: there is something to take, and there was not.  Nothing without a link."""
@@ -56,10 +54,14 @@ class LinkQueue:
         """The link's: the backlog waits for time to pass."""
         self.blocked = True
         """The transport takes nothing now, or there is none."""
+        self.waits: Callable[[], None] = lambda: None
+        """The node's: something waits for a link."""
         self._ready_bytes = 0
         self._unsent: int | None = None
         """How many of `sent` are to be sent again: the last ones."""
         self._number = 0
+        self._given_up = 0
+        """How many of the last numbers are of frames that are lost: `sent` is empty, and the instance may come back."""
         self._over: tuple[ReturnReason, DropReason] | None = None
         """What becomes of all that still comes, once nothing will be sent any more."""
         self._owner = owner
@@ -118,6 +120,8 @@ class LinkQueue:
         backlog.put(batch)
         if backlog.full and self.watch is not None:
             self.watch()
+        if self.bounds.away:
+            self.waits()
         return kept
 
     def _make_room(self, backlog: Backlog, batch: Batch) -> None:
@@ -140,7 +144,7 @@ class LinkQueue:
             batches = self._next_batches()
             if not batches:
                 break
-            for run in runs(batches):
+            for run in sending.runs(batches):
                 self._send(run, taken, now)
         return taken
 
@@ -160,6 +164,8 @@ class LinkQueue:
             for batch in batches:
                 if len(batch.data) > CHUNK:
                     self.backlog.part_went(len(batch.data), True)
+            # Here too: while only confirmations are waited for, the transport never is full, nor says that it has room.
+            self.backlog.made_room(self._seconds())
             self._look_whether_empty()
             return batches
         ready, self.ready, self._ready_bytes = self.ready, [], 0
@@ -172,27 +178,16 @@ class LinkQueue:
             self._end_wait(batch)
             self._home.ledger.drop(batch.lines, DropReason.SENDER_GONE, len(batch.data))
             return
-        mode = mode_of(batch)
-        lines, size, waited = batch.lines, len(batch.data), 0.0
-        parts: list[tuple[bytes, int, int]] = []
-        if batch.kind is _DIRECT:
-            parts = [(name_of(one), one.lines, len(one.data)) for one in run]
-            lines, size = sum([part[1] for part in parts]), sum([part[2] for part in parts])
-            waited = sum([one.lines * (now - one.at) for one in run]) / lines
-        elif isinstance(batch, LossReport):
-            size = 0
-        else:
-            waited = now - batch.at
-        self.phases.of(mode, PhaseName.OUTGOING_BUFFER).finish(lines, size, waited)
-        self._number += 1
         sender = batch.sender
         # Lines that come back have a sender there, whose login is that node's number.
         login = self.logins.get(sender, 0) if sender is not None else 0
-        frame = frame_of_run(run, self._number, getattr(sender, "login", login))
-        self.phases.of(mode, PhaseName.OUTGOING_TRANSFER).started += lines
-        self.sent.append(Sent(self._number, frame, lines, parts, size, mode, batch.reason, waited, now))
-        self.sent_bytes += len(frame)
-        taken.append(frame)
+        sent = sending.sent_of(run, self._number + 1, getattr(sender, "login", login), now)
+        self._number += 1
+        self.phases.of(sent.mode, PhaseName.OUTGOING_BUFFER).finish(sent.lines, sent.size, sent.waited)
+        self.phases.of(sent.mode, PhaseName.OUTGOING_TRANSFER).started += sent.lines
+        self.sent.append(sent)
+        self.sent_bytes += len(sent.frame)
+        taken.append(sent.frame)
 
     def confirm(self, number: int) -> None:
         """The other node has routed all up to this number."""
@@ -241,20 +236,30 @@ class LinkQueue:
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""
-        if after > self._number:
-            raise BadFrame("it says it took what was not sent to it")
+        self._fill_in()
+        if not self._number - len(self.sent) <= after <= self._number:
+            raise BadFrame("it says it took what was not sent to it, or less than it has confirmed")
         self._unsent = None
         self.confirm(after)
         self._unsent = len(self.sent) or None
         self.bounds.away = False
 
+    def _fill_in(self) -> None:
+        """Frames without lines for those that are lost: the other node expects their numbers."""
+        for number in range(self._number - self._given_up + 1, self._number + 1):
+            self.sent.append(sending.blank(number, self._seconds()))
+            self.sent_bytes += len(self.sent[-1].frame)
+        self._given_up = 0
+
     def start_afresh(self) -> None:
         """A link to another instance: what was sent to its predecessor is lost, and what hears topics there is new."""
         self._lose_sent(DropReason.LINK_LOST)
-        self._number = 0
+        self._number = self._given_up = 0
         backlog = self.backlog
         while backlog is not None and backlog.oldest_since[1] < inf:
             self._drop_topic(backlog, DropReason.HEARER_GONE)
+        if backlog is not None:
+            backlog.forget_marks()
         self._look_whether_empty()
         self.bounds.away = False
 
@@ -269,13 +274,15 @@ class LinkQueue:
     # What waits for too long
 
     def due(self, since: float, pending: float) -> float:
-        """When the oldest of what waits is too old, having waited for a link since then."""
-        if self.backlog is None:
-            return inf
-        return max(since, min(self.backlog.oldest_since)) + pending
+        """When the oldest of what waits, or what was sent, is too old, having waited for a link since then."""
+        oldest = inf if self.backlog is None else max(since, self.backlog.oldest_at)
+        return min(oldest + pending, since + max(pending, LOST_AFTER) if self.sent else inf)
 
     def expire(self, now: float, since: float, pending: float) -> None:
-        """Give back what has waited for a link for too long."""
+        """Give back what has waited for a link for too long, and count what was sent as lost."""
+        if self.sent and since + max(pending, LOST_AFTER) <= now:
+            self._given_up = len(self.sent)
+            self._lose_sent(DropReason.LINK_LOST)
         while self.backlog is not None and self.due(since, pending) <= now:
             direct, topic = self.backlog.oldest_since
             if direct <= topic:
@@ -390,9 +397,4 @@ class LinkQueue:
 
     def sizes_by_name(self) -> dict[bytes, int]:
         """Bytes for each receiver, sent ones and others."""
-        sizes: dict[bytes, int] = {}
-        parts = [part for sent in self.sent for part in sent.parts]
-        for name, _, size in parts + [(name_of(batch), 0, len(batch.data)) for batch in self.batches()]:
-            if name:
-                sizes[name] = sizes.get(name, 0) + size
-        return sizes
+        return sending.sizes_by_name(self.sent, self.batches())

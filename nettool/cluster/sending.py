@@ -7,7 +7,7 @@ queue's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nettool.cluster import frames
@@ -15,9 +15,10 @@ from nettool.cluster.frames import MOST_PARTS, Lines
 from nettool.cluster.frames import Kind as FrameKind
 from nettool.cluster.phases import Mode, PhaseName, Phases
 from nettool.errors import DropReason, ReturnReason
-from nettool.interfaces import IReturns
+from nettool.interfaces import IReturns, ISender
 from nettool.outbox.backlog import Backlog
 from nettool.outbox.batch import Batch, Kind
+from nettool.outbox.lane import Lane
 from nettool.outbox.losses import LossReport, LostReturns
 from nettool.settings import CHUNK, MIB, DeliverySettings, Live, TopicOverflow
 from nettool.wire.blocks import LONG
@@ -36,8 +37,12 @@ TOLD = 1000
 UNBOUNDED = 32 * MIB
 """What takes the place of that bound where `outbox-bytes` is unlimited: nobody reads that fast without confirming."""
 
+LOST_AFTER = 600.0
+"""Seconds without a link, or `pending-timeout` if that is longer, after which what was sent and not confirmed is lost:
+nobody knows whether it arrived, so it cannot be given back, and that node may never be started again."""
 
-_DIRECT = Kind.DIRECT
+
+_DIRECT, _ANSWER = Kind.DIRECT, Kind.ANSWER
 
 
 class LinkBounds:
@@ -106,16 +111,54 @@ def runs(batches: list[Batch]) -> Iterator[list[Batch]]:
                 size += len(batch.data)
                 continue
             yield run
-        run, size = [batch], len(batch.data)
+            run = []
+        if batch.kind is _ANSWER:
+            yield from ([part] for part in _parts_of(batch))
+        else:
+            run, size = [batch], len(batch.data)
     if run:
         yield run
 
 
-def frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
+def _parts_of(batch: Batch) -> Iterator[Batch]:
+    """A report of lost topic lines as several, if it names so many topics that a frame would be too long."""
+    if isinstance(batch, LostReturns) or not isinstance(batch, LossReport):
+        yield batch  # lost returns are never of so many
+        return
+    assert batch.sender is not None, "a report of losses has an owner"
+    for counts in frames.in_parts(batch.by_topic()):
+        part = LossReport(batch.sender, batch.after, batch.at)
+        part.count(dict(counts))
+        yield part
+
+
+def sent_of(run: list[Batch], number: int, login: int, now: float) -> Sent:
+    """The frame for all of a run, as it is remembered; `login` is the sender's, here or there."""
+    batch = run[0]
+    lines, size, waited = batch.lines, len(batch.data), 0.0
+    parts: list[tuple[bytes, int, int]] = []
+    if batch.kind is _DIRECT:
+        parts = [(name_of(one), one.lines, len(one.data)) for one in run]
+        lines, size = sum([part[1] for part in parts]), sum([part[2] for part in parts])
+        waited = sum([one.lines * (now - one.at) for one in run]) / lines
+    elif isinstance(batch, LossReport):
+        size = 0
+    else:
+        waited = now - batch.at
+    frame = _frame_of_run(run, number, login)
+    return Sent(number, frame, lines, parts, size, mode_of(batch), batch.reason, waited, now)
+
+
+def blank(number: int, now: float) -> Sent:
+    """A frame without lines, in the place of one that is lost."""
+    return Sent(number, frames.render_counts(FrameKind.LAGGED, {}, number), 0, (), 0, Mode.BROADCAST, None, 0.0, now)
+
+
+def _frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
     """The payload of a frame for all of a run."""
     first = run[0]
     if len(run) == 1:
-        return frame_of(first, number, login)
+        return _frame_of(first, number, login)
     sender = first.sender
     assert sender is not None, "lines are somebody's"
     prefix = direct_prefix(sender.name)
@@ -126,7 +169,7 @@ def frame_of_run(run: list[Batch], number: int, login: int) -> bytes:
     return frames.render_names(number, login, _short(sender.name), parts)
 
 
-def frame_of(batch: Batch, number: int, login: int) -> bytes:
+def _frame_of(batch: Batch, number: int, login: int) -> bytes:
     """The payload of a batch's frame; `login` is its sender's, here or there."""
     sender = batch.sender
     if isinstance(batch, LostReturns):
@@ -169,6 +212,16 @@ def name_of(batch: Batch) -> bytes:
     return batch.address.partition(b"@")[0] if batch.kind is Kind.DIRECT else b""
 
 
+def sizes_by_name(sent: Iterable[Sent], batches: Iterable[Batch]) -> dict[bytes, int]:
+    """Bytes for each receiver, in frames that were sent and in batches that were not."""
+    sizes: dict[bytes, int] = {}
+    parts = [part for frame in sent for part in frame.parts]
+    for name, _, size in parts + [(name_of(batch), 0, len(batch.data)) for batch in batches]:
+        if name:
+            sizes[name] = sizes.get(name, 0) + size
+    return sizes
+
+
 def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
     """Texts without what stands before each of them: no text has an LF, so every LF but the last is followed by it."""
     if data.find(b"\n") >= LONG:
@@ -180,7 +233,16 @@ def _without(data: bytes | bytearray, prefix: bytes) -> bytes:
 class LinkBacklog(Backlog):
     """What waits for a link, with the lines on their way back of many senders there."""
 
-    __slots__ = ()
+    __slots__ = ("_bounds",)
+
+    def __init__(self, owner: ISender, bounds: LinkBounds, home: IReturns) -> None:
+        super().__init__(owner, bounds, home)
+        self._bounds = bounds
+
+    def _make_wait(self, lane: Lane, batch: Batch) -> None:
+        # Without a link nobody waits for lines to names: what is too much goes back, but for the last batch.
+        if lane is self.topic or not self._bounds.away:
+            super()._make_wait(lane, batch)
 
     def whose(self, batch: Batch) -> bytes:
         """The sender, by his node's instance and his login; nobody, once there are too many to tell."""
@@ -188,6 +250,10 @@ class LinkBacklog(Backlog):
         sender = batch.sender
         whose: bytes = getattr(sender, "instance", b"") + getattr(sender, "login", 0).to_bytes(frames.LOGIN, "big")
         return whose if whose in counts or len(counts) < TOLD else b""
+
+    def forget_marks(self) -> None:
+        """Nobody is to be told of topic lines that were dropped: those who heard these topics are gone."""
+        self._marks.clear()
 
 
 class PhasedHome:

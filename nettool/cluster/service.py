@@ -147,6 +147,11 @@ class LinkService(Service):
         for name, addresses in nodes.items():
             self.know(name, addresses)
 
+    def settings_changed(self) -> None:
+        """Other settings are in force: what waits may be due earlier."""
+        if self.running:
+            self._alarm.by(self._clock.seconds())
+
     def _link_changed(self, neighbour: Neighbour) -> None:
         dialler = self._diallers.get(neighbour.name)
         if dialler is not None:

@@ -214,6 +214,11 @@ BAD = {
     "texts to several names that end before": lambda other: NAMES[:-2],
     "texts to several names, and to none": lambda other: frames.render_names(2, 1, b"mallory", []),
     "texts to several names with a number that leaves one out": lambda other: frames.render_names(9, 1, b"m", PARTS),
+    "a receiver whose name is longer than one can be": lambda other: other.lines(Kind.DIRECT, b"x" * 256, b"x\n"),
+    "a receiver on a third node": lambda other: other.lines(Kind.DIRECT, b"bob@node9", b"x\n"),
+    "a receiver without a name among several": lambda other: frames.render_names(
+        2, 1, b"mallory", [(b"", False, b"x\n")]
+    ),
     "a topic that cannot be one": lambda other: other.lines(Kind.TOPIC, b"#a b", b"x\n"),
     "a name for a topic": lambda other: other.lines(Kind.TOPIC, b"bob", b"x\n"),
     "a command among topics": lambda other: other.lines(Kind.SEVERAL, b"", b"#t: x\n/quit\n"),

@@ -17,7 +17,7 @@ from nettool.cluster.frames import BadFrame
 from nettool.cluster.frames import Kind as Word
 from nettool.cluster.phases import Mode, PhaseName
 from nettool.cluster.queue import LinkQueue
-from nettool.cluster.sending import mode_of
+from nettool.cluster.sending import LOST_AFTER, mode_of
 from nettool.errors import DropReason, ReturnReason
 from nettool.outbox.batch import Batch, Kind
 from nettool.outbox.gates import Waits
@@ -185,7 +185,7 @@ class Machine(RuleBasedStateMachine):
         else:
             self.scene.queue.blocked = False
 
-    @rule(seconds=st.sampled_from((0.01, 0.2, 6.0, 31.0)))
+    @rule(seconds=st.sampled_from((0.01, 0.2, 6.0, 31.0, LOST_AFTER)))
     def wait(self, seconds: float) -> None:
         scene = self.scene
         scene.now += seconds
@@ -294,6 +294,27 @@ def test_so_much_is_sent_without_a_word_and_no_more(scene: Scene) -> None:
     assert len(scene.queue.sent) >= sent
 
 
+def test_an_episode_ends_when_confirmations_let_enough_go_though_the_transport_never_was_full(scene: Scene) -> None:
+    scene.link(same=False)
+    alice, carol = scene.senders
+    settings = scene.live.settings
+    scene.live.replace(replace(settings, delivery=replace(settings.delivery, outbox_bytes=CHUNK // 2)))
+    while not alice.gates:
+        scene.put(Kind.DIRECT, alice, 1, 50_000)
+        scene.queue.take(CHUNK)
+    backlog = scene.queue.backlog
+    assert backlog is not None and backlog.direct.full_since is not None and alice.gates
+    while backlog.direct.held >= scene.queue.bounds.delivery.low_water:
+        for _ in range(10):
+            scene.put(Kind.TOPIC, carol, 1, 50_000)
+        scene.queue.confirm(scene.queue.sent[-1].number)
+        scene.queue.take(CHUNK)
+    assert scene.queue.backlog is backlog and backlog.topic.held
+    assert backlog.direct.full_since is None and not alice.gates
+    scene.put(Kind.DIRECT, alice, 1, 5)
+    assert not scene.home.returned
+
+
 def test_a_bound_that_becomes_smaller_keeps_the_order(scene: Scene) -> None:
     scene.link(same=False)
     alice = scene.senders[0]
@@ -308,6 +329,25 @@ def test_a_bound_that_becomes_smaller_keeps_the_order(scene: Scene) -> None:
         scene.arrive(len(scene.wire))
         scene.queue.confirm(scene.taken)
     assert [number for _, number in scene.arrived] == [1, 2, 3, 4, 5]
+
+
+def test_however_many_topics_lost_lines_no_frame_that_tells_it_is_long(scene: Scene) -> None:
+    alice = scene.senders[0]
+    topics = [b"#%04d" % n + b"x" * 250 for n in range(2000)]
+    for topic in topics:
+        line = b"from alice to " + topic + b": " + b"y" * 900 + b"\n"
+        scene.home.ledger.topic.accepted += 1
+        scene.queue.put(Batch(Kind.TOPIC, alice, topic, line, 1, scene.now))  # type: ignore[arg-type]
+    scene.link(same=True)
+    scene.take(CHUNK)
+    frames_of_it = [frame for frame in scene.wire if frame[0] == Word.LAGGED]
+    assert max(map(len, frames_of_it)) < 2 * frames.LIST_BYTES
+    told = [frames.parse_counts(frame)[1] for frame in frames_of_it]
+    assert sum(map(len, told)) == len({topic for counts in told for topic in counts})
+    assert sum(sum(counts.values()) for counts in told) == scene.home.ledger.dropped[DropReason.LAGGED] > 1900
+    scene.arrive(len(scene.wire))
+    scene.queue.confirm(scene.taken)
+    assert scene.taken == len(frames_of_it)
 
 
 def test_what_comes_after_the_end_goes_back_at_once(scene: Scene) -> None:
