@@ -169,9 +169,11 @@ class Neighbour:
             rival.answer_already_linked(now)
 
     def remove(self, reason: LinkEnd, now: float) -> None:
-        """It is no node any more that this one knows."""
-        if self.link is not None:
-            self.link.end(reason, "it is not configured here any more", now)
+        """It is no node any more that this one knows: no connection with it, nor one that is being made, goes on."""
+        self._rival = None
+        for link in tuple(self.linked.connections):
+            if link.neighbour is self or link.meant == self.name:
+                link.end(reason, "it is not configured here any more", now)
         self.queue.give_up(ReturnReason.NODE_UNREACHABLE, DropReason.LINK_LOST)
         self._all_leave(now)
 

@@ -518,6 +518,47 @@ def test_a_node_that_is_forgotten_and_known_again_while_it_is_dialled_is_linked_
     assert len(linked(cluster, "node1").connections) == 1 == len(linked(cluster, "node2").connections)
 
 
+def test_a_node_that_is_removed_while_it_decides_never_becomes_the_link(alone: Cluster) -> None:
+    bob = log_in(alone, "node1", b"bob")
+    other = reach(alone["node1"], Other())
+    other.hello()
+    alone.settle(0.1)
+    service(alone, "node1").forget(b"node2")
+    other.send(
+        bytes([Kind.TAKE]),
+        frames.render_list(Kind.PEERS, [b"mallory"])[0],
+        other.lines(Kind.DIRECT, b"bob", b"from a node that is trusted no more\n"),
+    )
+    bob.say(b"/who")
+    alone.settle(0.1)
+    assert bob.heard() == [b"peer bob", b"ok who 1"] and not linked(alone, "node1").connections
+    assert other.refused()[0] == "removed" and other.gone
+
+
+def test_a_connection_that_waits_to_replace_the_link_of_a_node_that_is_removed_ends_with_it(alone: Cluster) -> None:
+    first, rival = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    reach(alone["node1"], rival).hello(took=(linked(alone, "node1").instance, 0))
+    alone.settle(0.1)
+    service(alone, "node1").forget(b"node0")
+    alone.settle(0.1)
+    assert first.gone and rival.gone and not rival.heard(Kind.TAKE) and not linked(alone, "node1").connections
+
+
+def test_a_dial_made_before_a_node_was_removed_and_added_again_is_given_up(alone: Cluster) -> None:
+    """Its hello was said for what was known of the node before."""
+    old, new = Other(), Other()
+    for other in (old, new):
+        way = InsideEndpoint(alone.clock, "node2", Factory.forProtocol(lambda o=other: o), lambda: True)
+        service(alone, "node1").know(b"node2", [way])
+        alone.settle(0.01)
+        if other is old:
+            service(alone, "node1").forget(b"node2")
+    alone.settle(0.1)
+    assert old.gone and not new.gone
+
+
 def test_a_line_that_waits_goes_to_one_of_a_nodes_addresses(alone: Cluster) -> None:
     alice = log_in(alone, "node1", b"alice")
     alice.say(b"bob@node2: once")
