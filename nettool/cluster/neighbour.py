@@ -109,7 +109,10 @@ class Neighbour:
 
     def _take(self, link: Link, now: float) -> None:
         link.take(now)
-        self.adopt(link, now)
+        try:
+            self.adopt(link, now)
+        except BadFrame as fault:  # here: this may be called at the end of another link, whose fault it is not
+            link.end(LinkEnd.BAD_FRAME, str(fault), now)
 
     def answered(self, link: Link, now: float) -> None:
         """The link is alive."""
@@ -159,14 +162,15 @@ class Neighbour:
         self.linked.alarm.by(self.due())
         rival, self._rival = self._rival, None
         if rival is None:
-            self.linked.watch_links(self)
+            pass
         elif rival.goes_on or rival.hello is None or rival.hello.instance != self.instance:
             self._take(rival, now)
         else:
             # Its hellos are older than the link that has ended: by them both ends would forget what is not confirmed.
             # The next connection knows better.
-            self.linked.watch_links(self)
             rival.answer_already_linked(now)
+        if self.link is None:
+            self.linked.watch_links(self)
 
     def remove(self, reason: LinkEnd, now: float) -> None:
         """It is no node any more that this one knows: no connection with it, nor one that is being made, goes on."""

@@ -108,6 +108,21 @@ def test_a_link_that_does_not_answer_within_two_seconds_is_replaced(alone: Clust
     assert link is not None and not link.over
 
 
+def test_one_that_takes_the_links_place_and_says_what_cannot_be_ends_alone(alone: Cluster) -> None:
+    """It is found out at the end of the link, in the upkeep of all links, and the node is dialled on."""
+    address = Address(alone, refuses)
+    service(alone, "node1").know(b"node0", [address])  # type: ignore[list-item]
+    other, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], other).hello()
+    alone.settle(5.0)
+    reach(alone["node1"], second).hello(took=(linked(alone, "node1").instance, 99))
+    alone.settle(2.5)
+    assert other.gone and second.refused()[0] == "bad-frame" and second.gone
+    dialled = len(address.dialled)
+    alone.settle(2 * LONGEST_DELAY)
+    assert neighbour(alone, "node1", b"node0").link is None and len(address.dialled) > dialled
+
+
 def test_a_newer_instance_takes_the_place_of_an_older_one_at_once(alone: Cluster) -> None:
     old, new = Other(b"node0", b"1" * 16), Other(b"node0", b"2" * 16)
     reach(alone["node1"], old).hello()
