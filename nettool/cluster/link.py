@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from nettool.cluster import frames
+from nettool.cluster.ends import end_said
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
 from nettool.cluster.identity import Refused
 from nettool.cluster.judges import escaped
@@ -218,6 +219,8 @@ class Link:
     def _open_frame(self, kind: int, payload: bytes, now: float) -> None:
         neighbour = self.neighbour
         assert neighbour is not None
+        if self.outlet.source is None:
+            self.outlet.go_on()  # it knows that this is the link
         if kind in NUMBERED:
             neighbour.arrivals.took(payload, now)
             return
@@ -227,12 +230,8 @@ class Link:
         reader(self, payload, now)
 
     def _refused(self, payload: bytes, now: float) -> None:
-        code, detail = frames.parse_refusal(payload)
-        if code in _AS_IT_SHOULD:
-            self.end(LinkEnd(code), f"it says so: {detail}", now, tell=False)
-        else:
-            said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
-            self.end(LinkEnd.REFUSED, said, now, tell=False)
+        reason, said = end_said(*frames.parse_refusal(payload))
+        self.end(reason, said, now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:
@@ -394,6 +393,3 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PEERS: Link._peers,
     Kind.TOPICS: Link._topics,
 }
-
-_AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
-"""What another node may say at the end that is nobody's refusal."""

@@ -111,7 +111,7 @@ class Linked:
         """What this node says of itself to that one."""
         neighbour = self.neighbours.get(name)
         took = None
-        if neighbour is not None and neighbour.instance:
+        if neighbour is not None and neighbour.instance and neighbour.in_step:
             took = (neighbour.instance, neighbour.arrivals.taken)
         return Hello(self.name, self.instance, took)
 

@@ -59,6 +59,8 @@ class Neighbour:
         """Why no connection can be made, as it was told last; empty once there was a link."""
         self.instance = b""
         """Of the last link; empty before the first."""
+        self.in_step = True
+        """Whether the two may go on behind what was taken: not if they have found that they do not agree on it."""
         self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
         self.queue.logins = linked.logins
         self.queue.when_gone(self._went)
@@ -127,13 +129,14 @@ class Neighbour:
         if self.link is not None:
             self.link.end(LinkEnd.REPLACED, "another connection is the link", now)
         goes_on = link.goes_on and self.instance == hello.instance
-        self.instance = hello.instance
+        self.instance, self.in_step = hello.instance, False
         if goes_on and hello.took is not None:
             self.arrivals.link_begins()
             self.queue.resume(hello.took[1])
         else:
             self.arrivals.start_afresh()
             self.queue.start_afresh()
+        self.in_step = True
         self._listing.clear()
         self.link = link
         for name, size in self.queue.sizes_by_name().items():
@@ -143,7 +146,9 @@ class Neighbour:
             *frames.render_list(Kind.PEERS, self.broker.directory.names),
             *frames.render_list(Kind.TOPICS, self.broker.directory.near),
         )
-        link.outlet.join(self.queue)
+        # Who decides cannot know yet whether its word arrives.  If it does not, the other node knows nothing of this
+        # link: lines sent on it would count as lost when the next one begins afresh.
+        link.outlet.join(self.queue, waits=not goes_on and self.linked.name > self.name)
         self.linked.presence.node_changed(self)
         self.linked.linked(self)
 

@@ -25,8 +25,8 @@ SAID = 32 * MIB
 class Outlet:
     """To a pump it is what a peer's `Outbox` is.
 
-    Invariant: what was said by the link goes before lines that are taken later; the queue is blocked exactly while
-    this is, as long as they are joined.
+    Invariant: what was said by the link goes before lines that are taken later; as long as they are joined, the queue
+    is blocked exactly while this is, or has no `source`.
     """
 
     def __init__(self, owner: ISender) -> None:
@@ -36,6 +36,8 @@ class Outlet:
         self.blocked = True  # until there is a transport
         self.closed: ReturnReason | None = None
         self.queue: LinkQueue | None = None
+        self.source: LinkQueue | None = None
+        """The same, once its lines may be taken."""
         self.before_lines: Callable[[], None] = lambda: None
         """Called before something is taken: the link may say what it owes."""
         self.too_much: Callable[[], None] = lambda: None
@@ -61,16 +63,23 @@ class Outlet:
 
     # The queue's side
 
-    def join(self, queue: LinkQueue) -> None:
-        """This connection is the link: take from the queue."""
+    def join(self, queue: LinkQueue, *, waits: bool = False) -> None:
+        """This connection is the link: take from the queue, or have its lines wait for `go_on`."""
         self.queue = queue
         queue.wake, queue.flush, queue.watch = self.wake, self._flush, self._watch
-        queue.blocked = self.blocked
-        self.wake()
+        if not waits:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Take from the queue from now on."""
+        self.source = queue = self.queue
+        if queue is not None:
+            queue.blocked = self.blocked
+            self.wake()
 
     def leave(self) -> None:
         """It is not any more."""
-        queue, self.queue = self.queue, None
+        queue, self.queue, self.source = self.queue, None, None
         if queue is not None:
             queue.cut()
 
@@ -94,12 +103,12 @@ class Outlet:
         """See `Outbox`."""
         self.blocked = False
         if self.queue is not None:
-            self.queue.blocked = False
+            self.queue.blocked = self.source is None
 
     @property
     def ready(self) -> Sequence[object]:
         """See `Outbox`: the pump asks again as long as there may be more."""
-        return self._said or (() if self.queue is None else self.queue.to_send)
+        return self._said or (() if self.source is None else self.source.to_send)
 
     part = None
     """What is larger than a chunk goes as a whole: it is a frame."""
@@ -112,8 +121,8 @@ class Outlet:
         """See `Outbox`."""
         self.before_lines()
         payloads, self._said, self._said_bytes = self._said, [], 0
-        if self.queue is not None:
-            payloads += self.queue.take(CHUNK - sum(map(len, payloads)))
+        if self.source is not None:
+            payloads += self.source.take(CHUNK - sum(map(len, payloads)))
         return join(payloads) if payloads else None
 
     def made_room(self, now: float) -> None:

@@ -241,8 +241,8 @@ class LinkQueue:
 
     def resume(self, after: int) -> None:
         """A link to the same instance, which has routed all up to this number: the rest is sent again."""
-        if after > self._number:
-            raise BadFrame("it says it took what was not sent to it")
+        if not self._number - len(self.sent) <= after <= self._number:
+            raise BadFrame("it says it took what was not sent to it, or less than it has confirmed")
         self._unsent = None
         self.confirm(after)
         self._unsent = len(self.sent) or None

@@ -294,6 +294,62 @@ def test_a_connection_with_older_hellos_does_not_take_the_place_of_a_link_that_h
     assert again.heard(Kind.DIRECT) and alone["node1"].totals().dropped == {}
 
 
+def test_lines_wait_until_the_other_node_knows_which_connection_is_the_link(alone: Cluster) -> None:
+    """Cut before it does, it says that it never had a link: what was sent on it would be lost."""
+    alice = log_in(alone, "node1", b"alice")
+    alice.say(b"bob@node0: 1")
+    first = Other(b"node0")
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    alice.say(b"bob@node0: 2")
+    alone.settle(0.1)
+    assert first.heard(Kind.TAKE) and not first.heard(Kind.DIRECT)
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    second = Other(b"node0")
+    reach(alone["node1"], second).hello()
+    alone.settle(0.1)
+    second.send(frames.render_list(Kind.PEERS, [])[0])
+    alone.settle(0.1)
+    alice.say(b"bob@node0: 3")
+    alone.settle(0.1)
+    texts = [part.data for frame in second.heard(Kind.NAMES) for part in frames.parse_names(frame)]
+    texts += [frames.parse_lines(frame).data for frame in second.heard(Kind.DIRECT)]
+    assert b"".join(texts) == b"1\n2\n3\n" and alone["node1"].totals().dropped == {}
+
+
+def _lose_take(cluster: Cluster) -> None:
+    """Cut when `node2`, which decides, has a link, and before `node1` knows of it."""
+    mine, its = neighbour(cluster, "node2", b"node1"), neighbour(cluster, "node1", b"node2")
+    while mine.link is None:
+        first = min(call.getTime() for call in cluster.clock.getDelayedCalls())
+        cluster.clock.advance(max(0.0, first - cluster.clock.seconds()))
+    assert its.link is None
+    cluster.cut("node1", "node2")
+    cluster.settle(0.01)
+    cluster.mend("node1", "node2")
+
+
+def test_two_nodes_link_again_if_one_forgot_the_other_and_its_word_that_there_is_a_link_is_lost() -> None:
+    with Cluster(["node1", "node2"], seed=0) as cluster:
+        alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+        for _ in range(5):
+            alice.say(b"bob: x")
+            bob.say(b"alice: y")
+            cluster.settle(0.2)
+        service(cluster, "node2").forget(b"node1")
+        cluster.settle(0.01)
+        service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
+        _lose_take(cluster)
+        cluster.settle(5.0)
+        alice.heard(), bob.heard()
+        alice.say(b"bob: after")
+        bob.say(b"alice: after")
+        cluster.settle(0.2)
+        assert alice.heard() == [b"from bob@node2: after"] and bob.heard() == [b"from alice@node1: after"]
+        assert sum(linked(cluster, "node2").ends.values()) < 5
+
+
 # --- confirmations and heartbeats ------------------------------------------------------------------
 
 
