@@ -18,7 +18,7 @@ from nettool.cluster import frames
 from nettool.cluster.arrivals import Arrivals
 from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
-from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
+from nettool.cluster.frames import FIRST, LAST, BadFrame, Hello, Kind
 from nettool.cluster.judges import escaped
 from nettool.cluster.link import Link
 from nettool.cluster.queue import LinkQueue
@@ -53,6 +53,8 @@ class Neighbour:
         self.topics: set[bytes] | None = set()
         self.link: Link | None = None
         self.down_since = now
+        self._ended_at = -inf
+        """When the last link did."""
         self.last_end: LastEnd | None = None
         """Of its last link, or of what should have become one."""
         self.unreachable_by = ""
@@ -99,7 +101,10 @@ class Neighbour:
         current, hello = self.link, link.hello
         assert hello is not None
         if current is None:
-            self._take(link, now)
+            if self._is_too_old(link, hello):
+                link.answer_already_linked(now)
+            else:
+                self._take(link, now)
         elif hello.instance > self.instance:
             current.end(LinkEnd.REPLACED, "the node was started again", now)
             self._take(link, now)
@@ -108,6 +113,11 @@ class Neighbour:
         else:
             self._rival = link
             current.must_answer(now)
+
+    def _is_too_old(self, link: Link, hello: Hello) -> bool:
+        """Whether it was made before the last link ended, and its hellos say less: by them both ends would forget what
+        is not confirmed.  The next connection knows better."""
+        return link.since <= self._ended_at and not link.goes_on and hello.instance == self.instance
 
     def _take(self, link: Link, now: float) -> None:
         link.take(now)
@@ -159,21 +169,15 @@ class Neighbour:
         if link is not self.link:
             return
         self.link = None
-        self.down_since = now
+        self.down_since = self._ended_at = now
         for far in tuple(self.under_way.values()):
             far.forget_window()
         self._full.clear()
         self.linked.presence.node_changed(self)
         self.linked.alarm.by(self.due())
         rival, self._rival = self._rival, None
-        if rival is None:
-            pass
-        elif rival.goes_on or rival.hello is None or rival.hello.instance != self.instance:
-            self._take(rival, now)
-        else:
-            # Its hellos are older than the link that has ended: by them both ends would forget what is not confirmed.
-            # The next connection knows better.
-            rival.answer_already_linked(now)
+        if rival is not None:
+            self.decide(rival, now)
         if self.link is None:
             self.linked.watch_links(self)
 

@@ -294,6 +294,24 @@ def test_a_connection_with_older_hellos_does_not_take_the_place_of_a_link_that_h
     assert again.heard(Kind.DIRECT) and alone["node1"].totals().dropped == {}
 
 
+def test_a_hello_that_was_held_up_until_the_link_has_ended_begins_no_new_one(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    first, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], second)
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    first.send(frames.render_list(Kind.PEERS, [])[0])
+    alice.say(b"bob@node0: not confirmed")
+    alone.settle(0.1)
+    assert first.heard(Kind.DIRECT)
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    second.hello()
+    alone.settle(0.1)
+    assert second.heard(Kind.ALREADY_LINKED) and not second.heard(Kind.TAKE)
+    assert alone["node1"].totals().dropped == {}
+
+
 def test_lines_wait_until_the_other_node_knows_which_connection_is_the_link(alone: Cluster) -> None:
     """Cut before it does, it says that it never had a link: what was sent on it would be lost."""
     alice = log_in(alone, "node1", b"alice")
