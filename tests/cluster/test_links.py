@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import globalLogPublisher
 
 from nettool.cluster import frames
-from nettool.cluster.dialling import DIAL_TIME, LONGEST_DELAY, backoff
-from nettool.cluster.frames import Kind
+from nettool.cluster.dialling import DIAL_TIME, LONGEST_DELAY, STEADY, backoff
+from nettool.cluster.frames import BadFrame, Kind
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.service import LinkService
@@ -468,6 +468,36 @@ def refuses(factory: Any) -> Deferred[Any]:
 
 def hangs(factory: Any) -> Deferred[Any]:
     return Deferred()
+
+
+def test_links_that_end_as_soon_as_they_begin_are_dialled_less_and_less(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*ignored: Any) -> None:
+        raise BadFrame("always")
+
+    monkeypatch.setattr(neighbour(cluster, "node2", b"node1"), "topics_changed", refuse)
+    cluster.cut("node1", "node2")
+    cluster.mend("node1", "node2")
+    cluster.settle(300.0)
+    ends = sum(linked(cluster, "node2").ends.values())
+    cluster.settle(300.0)
+    assert 5 < sum(linked(cluster, "node2").ends.values()) - ends < 50
+    monkeypatch.undo()
+    cluster.settle(LONGEST_DELAY + STEADY)
+    cluster.cut("node1", "node2")
+    cluster.mend("node1", "node2")
+    cluster.settle(0.2)
+    assert neighbour(cluster, "node1", b"node2").link is not None, "the time begins anew, once a link has lasted"
+
+
+def test_a_network_that_cuts_links_young_is_tried_again_within_seconds(cluster: Cluster) -> None:
+    cluster.settle(STEADY)
+    for _ in range(20):
+        cluster.cut("node1", "node2")
+        cluster.mend("node1", "node2")
+        cluster.settle(2.0)
+        assert neighbour(cluster, "node1", b"node2").link is not None
 
 
 def test_addresses_are_tried_in_order_the_next_one_on_failure(alone: Cluster) -> None:
