@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from nettool.broker.broker import Broker
 from nettool.broker.directory import IMember
-from nettool.cluster import frames
 from nettool.cluster.arrivals import Arrivals
 from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
@@ -152,10 +151,8 @@ class Neighbour:
         for name, size in self.queue.sizes_by_name().items():
             self.far(name).begin_window(size)
         link.opened(now)
-        link.outlet.say(
-            *frames.render_list(Kind.PEERS, self.broker.directory.names),
-            *frames.render_list(Kind.TOPICS, self.broker.directory.near),
-        )
+        link.outlet.tell_all(Kind.PEERS, self.broker.directory.names)
+        link.outlet.tell_all(Kind.TOPICS, self.broker.directory.near)
         # Who decides cannot know yet whether its word arrives.  If it does not, the other node knows nothing of this
         # link: lines sent on it would count as lost when the next one begins afresh.
         link.outlet.join(self.queue, waits=not goes_on and self.linked.name > self.name)

@@ -7,9 +7,11 @@ pump.  Never: a frame with lines before the link is taken, or on a connection th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
+from nettool.cluster.frames import Kind
+from nettool.cluster.news import News
 from nettool.cluster.queue import LinkQueue
 from nettool.errors import ReturnReason
 from nettool.interfaces import IPump, ISender
@@ -19,7 +21,10 @@ from nettool.outbox.passage import Transfer
 from nettool.settings import CHUNK, MIB
 
 SAID = 32 * MIB
-"""Bytes of words of its own that a link keeps for a node that does not read; a full list of peers is less."""
+"""Bytes of words of its own that a link keeps for a node that does not read."""
+
+WORD = 64
+"""Bytes that each of them is charged beside its own: what it takes in memory, about."""
 
 
 class Outlet:
@@ -42,6 +47,8 @@ class Outlet:
         """Called before something is taken: the link may say what it owes."""
         self.too_much: Callable[[], None] = lambda: None
         """Called when the other node does not read what the link itself has to say."""
+        self.news = News()
+        """Of peers and topics; goes out behind what was said."""
         self._said: list[bytes] = []
         self._said_bytes = 0
 
@@ -51,10 +58,21 @@ class Outlet:
             if not self._said:
                 self.wake()
             self._said += payloads
-            self._said_bytes += sum(map(len, payloads))
+            self._said_bytes += sum(map(len, payloads)) + WORD * len(payloads)
             if self._said_bytes > SAID:
                 self._said_bytes = 0
                 self.too_much()
+
+    def tell_all(self, kind: Kind, words: Iterable[bytes]) -> None:
+        """These are all peers or topics here."""
+        self.news.all(kind, words)
+        self.wake()
+
+    def tell(self, kind: Kind, word: bytes, there: bool) -> None:
+        """A peer or a topic came or went."""
+        if not self.news:
+            self.wake()
+        self.news.change(kind, word, there)
 
     def wake(self) -> None:
         """There is something to take."""
@@ -80,6 +98,7 @@ class Outlet:
     def leave(self) -> None:
         """It is not any more."""
         queue, self.queue, self.source = self.queue, None, None
+        self.news.clear()
         if queue is not None:
             queue.cut()
 
@@ -108,7 +127,11 @@ class Outlet:
     @property
     def ready(self) -> Sequence[object]:
         """See `Outbox`: the pump asks again as long as there may be more."""
-        return self._said or (() if self.source is None else self.source.to_send)
+        return self._said or ((self.news,) if self.news else self._lines)
+
+    @property
+    def _lines(self) -> Sequence[object]:
+        return () if self.source is None else self.source.to_send
 
     part = None
     """What is larger than a chunk goes as a whole: it is a frame."""
@@ -121,6 +144,8 @@ class Outlet:
         """See `Outbox`."""
         self.before_lines()
         payloads, self._said, self._said_bytes = self._said, [], 0
+        if self.news:
+            payloads += self.news.take(CHUNK - sum(map(len, payloads)))
         if self.source is not None:
             payloads += self.source.take(CHUNK - sum(map(len, payloads)))
         return join(payloads) if payloads else None

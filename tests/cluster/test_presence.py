@@ -107,7 +107,7 @@ def test_names_are_unique_on_a_node_and_not_across_nodes(cluster: Cluster) -> No
 
 
 def test_a_long_list_comes_in_several_frames_and_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nettool.cluster.frames.LIST_BYTES", 1000)
+    monkeypatch.setattr("nettool.cluster.news.LISTED", 20)
     with Cluster(["node1"]) as cluster:
         links = cluster["node1"].links
         assert links is not None
