@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from nettool.broker.broker import Broker
@@ -41,8 +42,11 @@ MOST_TOPICS = 250_000
 class Neighbour:
     """Another node.  To the broker it is one hearer of all topics that somebody there hears.
 
-    Invariant: `link` is open, and the only one that is; without one, `down_since` says since when.
+    Invariant: `link` is open, and the only one that is; without one, `down_since` says since when, and links that ended
+    before they had brought its peers are left out of that: what waits, or stays listed, has an end all the same.
     """
+
+    _log = Logger()
 
     def __init__(self, name: bytes, linked: Linked, now: float) -> None:
         self.name = name
@@ -79,6 +83,10 @@ class Neighbour:
         """A connection that takes the link's place, if that does not answer."""
         self._listing: dict[Kind, set[bytes]] = {}
         """Full lists that have not come to their end."""
+        self._listed = False
+        """Whether the link has brought all of its peers: one that has not does not count as having been there."""
+        self._told_of: set[Kind] = set()
+        """Of what the link has brought too many, as the log was told."""
 
     @property
     def text(self) -> str:
@@ -147,6 +155,8 @@ class Neighbour:
             self.queue.start_afresh()
         self.in_step = True
         self._listing.clear()
+        self._told_of.clear()
+        self._listed = False
         self.link = link
         for name, size in self.queue.sizes_by_name().items():
             self.far(name).begin_window(size)
@@ -166,7 +176,9 @@ class Neighbour:
         if link is not self.link:
             return
         self.link = None
-        self.down_since = self._ended_at = now
+        self._ended_at = now
+        if self._listed:
+            self.down_since = now
         for far in tuple(self.under_way.values()):
             far.forget_window()
         self._full.clear()
@@ -246,14 +258,16 @@ class Neighbour:
                 raise BadFrame("a peer with a name that cannot be one")
         full = self._collect(Kind.PEERS, flags, changes, MOST_PEERS)
         if full is not None:
+            self._listed = True
             changes = [(name, False) for name in self.peers.keys() - full] + [(name, True) for name in sorted(full)]
         elif flags or Kind.PEERS in self._listing:
             return
         for name, there in changes:
             if there and name not in self.peers:
-                if len(self.peers) >= MOST_PEERS:
-                    raise BadFrame(f"more than {MOST_PEERS} peers")
-                self._comes(name, now)
+                if len(self.peers) < MOST_PEERS:
+                    self._comes(name, now)
+                else:
+                    self._too_many(Kind.PEERS, MOST_PEERS)
             elif not there and name in self.peers:
                 self._leaves(name, now)
 
@@ -271,10 +285,10 @@ class Neighbour:
         for topic, heard in changes:
             if not heard:
                 self.broker.directory.leave_far(self, topic)
-            elif len(self.topics) >= MOST_TOPICS:
-                raise BadFrame(f"more than {MOST_TOPICS} topics")
-            else:
+            elif topic in self.topics or len(self.topics) < MOST_TOPICS:
                 self.broker.directory.join_far(self, topic)
+            else:
+                self._too_many(Kind.TOPICS, MOST_TOPICS)
 
     def _collect(self, kind: Kind, flags: int, changes: list[tuple[bytes, bool]], most: int) -> set[bytes] | None:
         """Add to a full list; all of it, once it is whole."""
@@ -285,10 +299,26 @@ class Neighbour:
             if flags & LAST:
                 raise BadFrame("the end of a list that did not begin")
             return None
-        listing.update(word for word, there in changes if there)
-        if len(listing) > most:
-            raise BadFrame(f"a list of more than {most}")
+        words = [word for word, there in changes if there]
+        if len(listing) + len(words) > most:
+            self._too_many(kind, most)
+            words = words[: most - len(listing)]
+        listing.update(words)
         return self._listing.pop(kind) if flags & LAST else None
+
+    def _too_many(self, kind: Kind, most: int) -> None:
+        """What is beyond the limit is unknown here, and told once for each link: to end it would help nobody."""
+        if kind in self._told_of:
+            return
+        self._told_of.add(kind)
+        self._log.error(
+            "{node} has more than {most} {what}: those beyond are not known here, so their lines do not come or go "
+            "(see who joins so many topics there, or let other nodes take some of its peers)",
+            event="too-many-there",
+            node=self.text,
+            most=most,
+            what=kind.name.lower(),
+        )
 
     def _comes(self, name: bytes, now: float) -> None:
         far = self.far(name)
