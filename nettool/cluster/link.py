@@ -99,7 +99,7 @@ class Link:
         self._by = now + HELLO_TIME
         """When what this phase waits for must be there."""
         self._heard_at = now
-        self._pinged_at = -inf
+        self.pinged_at = -inf
         self._pings = 0
         self._pong_owed: int | None = None
         """The number of the last ping, until it is answered: one answer does for several, however many they are."""
@@ -290,7 +290,7 @@ class Link:
 
     def _ping_now(self, now: float) -> None:
         self._pings += 1
-        self._pinged_at = now
+        self.pinged_at = now
         self.outlet.say(frames.render_number(Kind.PING, self._pings))
 
     def answer_already_linked(self, now: float) -> None:
@@ -303,7 +303,9 @@ class Link:
     def due(self) -> float:
         """When `tick` is to be called."""
         if self.phase is Phase.OPEN:
-            asks = max(self._heard_at, self._pinged_at) + PING_EVERY
+            # Whoever is heard is asked too, if he has not confirmed what was sent as long ago.
+            quiet = self._heard_at if self.neighbour is None else min(self._heard_at, self.neighbour.unconfirmed_since)
+            asks = max(quiet, self.pinged_at) + PING_EVERY
             return min(self._by, self._heard_at + SILENCE, asks)
         return inf if self.phase is Phase.ENDED else self._by
 

@@ -66,10 +66,7 @@ class Neighbour:
         """Of the last link; empty before the first."""
         self.in_step = True
         """Whether the two may go on behind what was taken: not if they have found that they do not agree on it."""
-        self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
-        self.queue.logins = linked.logins
-        self.queue.when_gone(self._went)
-        self.queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
+        self.queue = self._new_queue()
         self.outbox: Any = self.queue
         """Where the broker puts batches for topics."""
         self.arrivals = Arrivals(self)
@@ -85,8 +82,17 @@ class Neighbour:
         """Full lists that have not come to their end."""
         self._listed = False
         """Whether the link has brought all of its peers: one that has not does not count as having been there."""
+        self._read_until = -inf
+        """What was sent on the link before this time has been read there."""
         self._told_of: set[Kind] = set()
         """Of what the link has brought too many, as the log was told."""
+
+    def _new_queue(self) -> LinkQueue:
+        queue = LinkQueue(self, self.live, self.broker, self.linked.seconds)
+        queue.logins = self.linked.logins
+        queue.when_gone(self._went)
+        queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
+        return queue
 
     @property
     def text(self) -> str:
@@ -136,8 +142,22 @@ class Neighbour:
     def answered(self, link: Link, now: float) -> None:
         """The link is alive."""
         rival, self._rival = self._rival, None
-        if link is self.link and rival is not None:
+        if link is not self.link:
+            return
+        if rival is not None:
             rival.answer_already_linked(now)
+        # It has read all that was sent before a ping that it answers, however slow the network is, and confirms it with
+        # that answer: so at the next one nothing of it is left, unless it confirms nothing.
+        if link.since <= self.unconfirmed_since < self._read_until:
+            self._listed = False
+            link.end(LinkEnd.TOO_SLOW, "it answers, and does not confirm what was sent to it", now)
+        self._read_until = link.pinged_at
+
+    @property
+    def unconfirmed_since(self) -> float:
+        """When the oldest frame that is not confirmed was sent; infinity if all are."""
+        sent = self.queue.sent
+        return sent[0].at if sent else inf
 
     def adopt(self, link: Link, now: float) -> None:
         """This connection is the link: `BadFrame` if it says what cannot be."""
@@ -145,18 +165,10 @@ class Neighbour:
         assert hello is not None
         if self.link is not None:
             self.link.end(LinkEnd.REPLACED, "another connection is the link", now)
-        goes_on = link.goes_on and self.instance == hello.instance
-        self.instance, self.in_step = hello.instance, False
-        if goes_on and hello.took is not None:
-            self.arrivals.link_begins()
-            self.queue.resume(hello.took[1])
-        else:
-            self.arrivals.start_afresh()
-            self.queue.start_afresh()
-        self.in_step = True
+        goes_on = self._go_on(link, hello)
         self._listing.clear()
         self._told_of.clear()
-        self._listed = False
+        self._listed, self._read_until = False, -inf
         self.link = link
         for name, size in self.queue.sizes_by_name().items():
             self.far(name).begin_window(size)
@@ -168,6 +180,19 @@ class Neighbour:
         link.outlet.join(self.queue, waits=not goes_on and self.linked.name > self.name)
         self.linked.presence.node_changed(self)
         self.linked.linked(self)
+
+    def _go_on(self, link: Link, hello: Hello) -> bool:
+        """Go on behind what was taken, or begin anew: whether it goes on."""
+        goes_on = link.goes_on and self.instance == hello.instance
+        self.instance, self.in_step = hello.instance, False
+        if goes_on and hello.took is not None:
+            self.arrivals.link_begins()
+            self.queue.resume(hello.took[1])
+        else:
+            self.arrivals.start_afresh()
+            self.queue.start_afresh()
+        self.in_step = True
+        return goes_on
 
     def link_ended(self, link: Link, now: float) -> None:
         """A connection to that node has ended; nothing, unless it is the link."""

@@ -398,6 +398,43 @@ def test_much_is_confirmed_at_once(alone: Cluster) -> None:
     assert other.heard(Kind.CONFIRM) == [frames.render_number(Kind.CONFIRM, 1)]
 
 
+@pytest.mark.parametrize("talks", [False, True], ids=["else silent", "talks"])
+def test_a_node_that_answers_and_confirms_nothing_loses_the_link_and_what_waits_for_it_comes_back(
+    talks: bool,
+) -> None:
+    with Cluster(["node1"], drain_timeout="1s", outbox_bytes="128KiB") as alone:
+        service(alone, "node1").know(b"node2")
+        alice = log_in(alone, "node1", b"alice")
+        other = link(alone, Other())
+        other.send(frames.render_list(Kind.PEERS, [])[0])
+        alice.say(*[b"bob%d@node2: " % (n % 50) + b"z" * 1000 for n in range(600)])
+        for _ in range(60):
+            alone.settle(1.0)
+            for ping in other.heard(Kind.PING):
+                other.send(frames.render_number(Kind.PONG, frames.parse_number(ping)))
+            if talks:
+                other.send(frames.render_counts(Kind.WAITING, {}))
+        assert other.gone and other.refused()[0] == "too-slow"
+        known = neighbour(alone, "node1", b"node2")
+        assert known.queue.backlog is None and sum(alone["node1"].totals().returned.values()) > 0
+        adds_up(alone)
+
+
+def test_a_node_that_confirms_late_keeps_the_link(alone: Cluster) -> None:
+    """As over a network that is so slow that its answers come long after what they answer."""
+    alice = log_in(alone, "node1", b"alice")
+    other = link(alone, Other())
+    late: list[bytes] = []
+    for n in range(200):
+        alice.say(b"bob@node2: %d" % n)
+        alone.settle(1.0)
+        late += [frames.render_number(Kind.PONG, frames.parse_number(ping)) for ping in other.heard(Kind.PING)]
+        if n % 25 == 24:
+            other.send(*late, frames.render_number(Kind.CONFIRM, other.last_number))
+            late.clear()
+    assert not other.gone
+
+
 def test_an_idle_link_is_asked_every_ten_seconds_and_stays(cluster: Cluster) -> None:
     first = neighbour(cluster, "node1", b"node2").link
     cluster.settle(300.0)
