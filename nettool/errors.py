@@ -108,7 +108,7 @@ class LinkEnd(StrEnum):
     REFUSED = "refused"
     """The other node ended it, and said why."""
     TOO_SLOW = "too-slow"
-    """Its transport took nothing for `stall-timeout`."""
+    """Its transport took nothing for `stall-timeout`, or it did not confirm what it had read."""
     REMOVED = "removed"
     """The node is not configured or trusted any more."""
     SHUTDOWN = "shutdown"

@@ -64,6 +64,7 @@ PURE = [
             "link",
             "linked",
             "neighbour",
+            "news",
             "outlet",
             "phases",
             "presence",

@@ -28,11 +28,18 @@ from nettool.cluster.link import Link, Phase
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.protocol import LinkFactory, LinkProtocol
+from nettool.errors import LinkEnd
 from nettool.outbox.turn import Turn
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 """Seconds between two rounds through a node's addresses: twice as long each time, and half of it by chance."""
+
+STEADY = 2.0
+"""Seconds that a link has to last: one that ends earlier is no reason to try again sooner than before."""
+
+QUICK = 4
+"""So often, at most, a network that cuts links young makes the time twice as long; a node that refuses them, always."""
 
 DIAL_TIME = 10.0
 """Seconds for one address to answer, before the next one is tried."""
@@ -68,7 +75,13 @@ class Dialler:
         """`explain` says why a connection was lost."""
         self._neighbour = neighbour
         self._endpoint = _Way(neighbour, clock, turn, explain)
-        self._service = ClientService(self._endpoint, Factory.forProtocol(Protocol), backoff(chance), clock)
+        delay = backoff(chance)
+        self._service = ClientService(
+            self._endpoint,
+            Factory.forProtocol(Protocol),
+            lambda attempts: delay(attempts + self._endpoint.in_vain),
+            clock,
+        )
         self._runs = False
 
     def start(self) -> None:
@@ -87,6 +100,7 @@ class Dialler:
         """It has these addresses now, written so: they are tried at once, unless there is a link."""
         self._endpoint.addresses = tuple(addresses)
         self._endpoint.where = where or "its address"
+        self._endpoint.in_vain = 0
         if self._runs:
             self._service.stopService().addCallback(lambda _: self._start_again())
 
@@ -123,8 +137,11 @@ class _Way:
         self._turn = turn
         self.addresses: tuple[IStreamClientEndpoint, ...] = ()
         self.where = ""
+        self._up_since = 0.0
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._stand_in: _StandIn | None = None
+        self.in_vain = 0
+        """Links that came about and did not last, since one did."""
         self._dial: Deferred[None] | None = None
         self.connections: dict[LinkProtocol, None] = {}
 
@@ -142,11 +159,22 @@ class _Way:
     def link_changed(self) -> None:
         """The link came up or went down."""
         if self._neighbour.link is None:
+            self._look_how_long_it_was()
             stand_in, self._stand_in = self._stand_in, None
             if stand_in is not None:
                 stand_in.is_lost()
         else:
+            self._up_since = self._clock.seconds()
             self._satisfy()
+
+    def _look_how_long_it_was(self) -> None:
+        end = self._neighbour.last_end
+        if self._clock.seconds() - self._up_since >= STEADY:
+            self.in_vain = 0
+        elif end is None or end.reason is not LinkEnd.LOST:
+            self.in_vain += 1
+        else:
+            self.in_vain = max(self.in_vain, min(self.in_vain + 1, QUICK))
 
     def _satisfy(self) -> None:
         wanted, self._wanted = self._wanted, None

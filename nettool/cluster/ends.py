@@ -25,6 +25,17 @@ class LastEnd:
 EXPECTED = frozenset((LinkEnd.REPLACED, LinkEnd.SHUTDOWN, LinkEnd.REMOVED))
 """What happens when all is as it should be."""
 
+_AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
+"""What another node may say at the end that is nobody's refusal."""
+
+
+def end_said(code: str, detail: str) -> tuple[LinkEnd, str]:
+    """What it is here that another node ends the connection with this word and this sentence."""
+    if code in _AS_IT_SHOULD:
+        return LinkEnd(code), f"it says so: {detail}"
+    return LinkEnd.REFUSED, detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
+
+
 ADVICE: Mapping[LinkEnd, str] = {
     LinkEnd.LOST: "the link comes back by itself; if not, see whether that node runs, and may be reached",
     LinkEnd.UNREACHABLE: "dialled again; see whether that node runs, listens for links there, and has no firewall",

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from nettool.cluster import frames
+from nettool.cluster.ends import end_said
 from nettool.cluster.frames import NUMBERED, BadFrame, Hello, Kind
 from nettool.cluster.identity import Refused
 from nettool.cluster.judges import escaped
@@ -98,7 +99,7 @@ class Link:
         self._by = now + HELLO_TIME
         """When what this phase waits for must be there."""
         self._heard_at = now
-        self._pinged_at = -inf
+        self.pinged_at = -inf
         self._pings = 0
         self._pong_owed: int | None = None
         """The number of the last ping, until it is answered: one answer does for several, however many they are."""
@@ -218,6 +219,8 @@ class Link:
     def _open_frame(self, kind: int, payload: bytes, now: float) -> None:
         neighbour = self.neighbour
         assert neighbour is not None
+        if self.outlet.source is None:
+            self.outlet.go_on()  # it knows that this is the link
         if kind in NUMBERED:
             neighbour.arrivals.took(payload, now)
             return
@@ -227,12 +230,8 @@ class Link:
         reader(self, payload, now)
 
     def _refused(self, payload: bytes, now: float) -> None:
-        code, detail = frames.parse_refusal(payload)
-        if code in _AS_IT_SHOULD:
-            self.end(LinkEnd(code), f"it says so: {detail}", now, tell=False)
-        else:
-            said = detail if detail.startswith(f"{code}: ") else f"{code}: {detail}"
-            self.end(LinkEnd.REFUSED, said, now, tell=False)
+        reason, said = end_said(*frames.parse_refusal(payload))
+        self.end(reason, said, now, tell=False)
 
     def _ping(self, payload: bytes, now: float) -> None:
         if self._pong_owed is None:
@@ -291,7 +290,7 @@ class Link:
 
     def _ping_now(self, now: float) -> None:
         self._pings += 1
-        self._pinged_at = now
+        self.pinged_at = now
         self.outlet.say(frames.render_number(Kind.PING, self._pings))
 
     def answer_already_linked(self, now: float) -> None:
@@ -304,7 +303,9 @@ class Link:
     def due(self) -> float:
         """When `tick` is to be called."""
         if self.phase is Phase.OPEN:
-            asks = max(self._heard_at, self._pinged_at) + PING_EVERY
+            # Whoever is heard is asked too, if he has not confirmed what was sent as long ago.
+            quiet = self._heard_at if self.neighbour is None else min(self._heard_at, self.neighbour.unconfirmed_since)
+            asks = max(quiet, self.pinged_at) + PING_EVERY
             return min(self._by, self._heard_at + SILENCE, asks)
         return inf if self.phase is Phase.ENDED else self._by
 
@@ -394,6 +395,3 @@ _READERS: dict[int, Callable[[Link, bytes, float], None]] = {
     Kind.PEERS: Link._peers,
     Kind.TOPICS: Link._topics,
 }
-
-_AS_IT_SHOULD = frozenset((LinkEnd.SHUTDOWN, LinkEnd.REPLACED))
-"""What another node may say at the end that is nobody's refusal."""

@@ -19,7 +19,7 @@ from nettool.broker.cluster import ICluster
 from nettool.broker.directory import IMember
 from nettool.cluster.ends import ADVICE, EXPECTED, LastEnd
 from nettool.cluster.far import far_sender
-from nettool.cluster.frames import Hello, render_change
+from nettool.cluster.frames import Hello
 from nettool.cluster.frames import Kind as Word
 from nettool.cluster.judges import Judge, trust_nobody
 from nettool.cluster.link import Link
@@ -111,7 +111,7 @@ class Linked:
         """What this node says of itself to that one."""
         neighbour = self.neighbours.get(name)
         took = None
-        if neighbour is not None and neighbour.instance:
+        if neighbour is not None and neighbour.instance and neighbour.in_step:
             took = (neighbour.instance, neighbour.arrivals.taken)
         return Hello(self.name, self.instance, took)
 
@@ -194,11 +194,9 @@ class Linked:
         self._tell(Word.TOPICS, topic, heard)
 
     def _tell(self, kind: Word, word: bytes, there: bool) -> None:
-        frame = b""
         for neighbour in self.neighbours.values():
             if neighbour.link is not None:
-                frame = frame or render_change(kind, word, there)
-                neighbour.link.outlet.say(frame)
+                neighbour.link.outlet.tell(kind, word, there)
 
     def find(self, address: bytes) -> IMember | None:
         """See `ICluster`."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from nettool.broker.broker import Broker
 from nettool.broker.directory import IMember
-from nettool.cluster import frames
 from nettool.cluster.arrivals import Arrivals
 from nettool.cluster.ends import LastEnd
 from nettool.cluster.far import FarPeer
-from nettool.cluster.frames import FIRST, LAST, BadFrame, Kind
+from nettool.cluster.frames import FIRST, LAST, BadFrame, Hello, Kind
 from nettool.cluster.judges import escaped
 from nettool.cluster.link import Link
 from nettool.cluster.queue import LinkQueue
@@ -42,8 +42,11 @@ MOST_TOPICS = 250_000
 class Neighbour:
     """Another node.  To the broker it is one hearer of all topics that somebody there hears.
 
-    Invariant: `link` is open, and the only one that is; without one, `down_since` says since when.
+    Invariant: `link` is open, and the only one that is; without one, `down_since` says since when, and links that ended
+    before they had brought its peers are left out of that: what waits, or stays listed, has an end all the same.
     """
+
+    _log = Logger()
 
     def __init__(self, name: bytes, linked: Linked, now: float) -> None:
         self.name = name
@@ -53,17 +56,17 @@ class Neighbour:
         self.topics: set[bytes] | None = set()
         self.link: Link | None = None
         self.down_since = now
+        self._ended_at = -inf
+        """When the last link did."""
         self.last_end: LastEnd | None = None
         """Of its last link, or of what should have become one."""
         self.unreachable_by = ""
         """Why no connection can be made, as it was told last; empty once there was a link."""
         self.instance = b""
         """Of the last link; empty before the first."""
-        self.queue = LinkQueue(self, linked.live, linked.broker, linked.seconds)
-        self.queue.logins = linked.logins
-        self.queue.when_gone(self._went)
-        self.queue.waits = lambda: linked.alarm.by(self.due())
-        self.queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
+        self.in_step = True
+        """Whether the two may go on behind what was taken: not if they have found that they do not agree on it."""
+        self.queue = self._new_queue()
         self.outbox: Any = self.queue
         """Where the broker puts batches for topics."""
         self.arrivals = Arrivals(self)
@@ -77,6 +80,20 @@ class Neighbour:
         """A connection that takes the link's place, if that does not answer."""
         self._listing: dict[Kind, set[bytes]] = {}
         """Full lists that have not come to their end."""
+        self._listed = False
+        """Whether the link has brought all of its peers: one that has not does not count as having been there."""
+        self._read_until = -inf
+        """What was sent on the link before this time has been read there."""
+        self._told_of: set[Kind] = set()
+        """Of what the link has brought too many, as the log was told."""
+
+    def _new_queue(self) -> LinkQueue:
+        queue = LinkQueue(self, self.live, self.broker, self.linked.seconds)
+        queue.logins = self.linked.logins
+        queue.when_gone(self._went)
+        queue.waits = lambda: self.linked.alarm.by(self.due())
+        queue.returns_to = lambda sender: getattr(sender, "instance", b"") == self.instance
+        return queue
 
     @property
     def text(self) -> str:
@@ -98,7 +115,10 @@ class Neighbour:
         current, hello = self.link, link.hello
         assert hello is not None
         if current is None:
-            self._take(link, now)
+            if self._is_too_old(link, hello):
+                link.answer_already_linked(now)
+            else:
+                self._take(link, now)
         elif hello.instance > self.instance:
             current.end(LinkEnd.REPLACED, "the node was started again", now)
             self._take(link, now)
@@ -108,15 +128,37 @@ class Neighbour:
             self._rival = link
             current.must_answer(now)
 
+    def _is_too_old(self, link: Link, hello: Hello) -> bool:
+        """Whether it was made before the last link ended, and its hellos say less: by them both ends would forget what
+        is not confirmed.  The next connection knows better."""
+        return link.since <= self._ended_at and not link.goes_on and hello.instance == self.instance
+
     def _take(self, link: Link, now: float) -> None:
         link.take(now)
-        self.adopt(link, now)
+        try:
+            self.adopt(link, now)
+        except BadFrame as fault:  # here: this may be called at the end of another link, whose fault it is not
+            link.end(LinkEnd.BAD_FRAME, str(fault), now)
 
     def answered(self, link: Link, now: float) -> None:
         """The link is alive."""
         rival, self._rival = self._rival, None
-        if link is self.link and rival is not None:
+        if link is not self.link:
+            return
+        if rival is not None:
             rival.answer_already_linked(now)
+        # It has read all that was sent before a ping that it answers, however slow the network is, and confirms it with
+        # that answer: so at the next one nothing of it is left, unless it confirms nothing.
+        if link.since <= self.unconfirmed_since < self._read_until:
+            self._listed = False
+            link.end(LinkEnd.TOO_SLOW, "it answers, and does not confirm what was sent to it", now)
+        self._read_until = link.pinged_at
+
+    @property
+    def unconfirmed_since(self) -> float:
+        """When the oldest frame that is not confirmed was sent; infinity if all are."""
+        sent = self.queue.sent
+        return sent[0].at if sent else inf
 
     def adopt(self, link: Link, now: float) -> None:
         """This connection is the link: `BadFrame` if it says what cannot be."""
@@ -124,26 +166,34 @@ class Neighbour:
         assert hello is not None
         if self.link is not None:
             self.link.end(LinkEnd.REPLACED, "another connection is the link", now)
+        goes_on = self._go_on(link, hello)
+        self._listing.clear()
+        self._told_of.clear()
+        self._listed, self._read_until = False, -inf
+        self.link = link
+        for name, size in self.queue.sizes_by_name().items():
+            self.far(name).begin_window(size)
+        link.opened(now)
+        link.outlet.tell_all(Kind.PEERS, self.broker.directory.names)
+        link.outlet.tell_all(Kind.TOPICS, self.broker.directory.near)
+        # Who decides cannot know yet whether its word arrives.  If it does not, the other node knows nothing of this
+        # link: lines sent on it would count as lost when the next one begins afresh.
+        link.outlet.join(self.queue, waits=not goes_on and self.linked.name > self.name)
+        self.linked.presence.node_changed(self)
+        self.linked.linked(self)
+
+    def _go_on(self, link: Link, hello: Hello) -> bool:
+        """Go on behind what was taken, or begin anew: whether it goes on."""
         goes_on = link.goes_on and self.instance == hello.instance
-        self.instance = hello.instance
+        self.instance, self.in_step = hello.instance, False
         if goes_on and hello.took is not None:
             self.arrivals.link_begins()
             self.queue.resume(hello.took[1])
         else:
             self.arrivals.start_afresh()
             self.queue.start_afresh()
-        self._listing.clear()
-        self.link = link
-        for name, size in self.queue.sizes_by_name().items():
-            self.far(name).begin_window(size)
-        link.opened(now)
-        link.outlet.say(
-            *frames.render_list(Kind.PEERS, self.broker.directory.names),
-            *frames.render_list(Kind.TOPICS, self.broker.directory.near),
-        )
-        link.outlet.join(self.queue)
-        self.linked.presence.node_changed(self)
-        self.linked.linked(self)
+        self.in_step = True
+        return goes_on
 
     def link_ended(self, link: Link, now: float) -> None:
         """A connection to that node has ended; nothing, unless it is the link."""
@@ -152,27 +202,26 @@ class Neighbour:
         if link is not self.link:
             return
         self.link = None
-        self.down_since = now
+        self._ended_at = now
+        if self._listed:
+            self.down_since = now
         for far in tuple(self.under_way.values()):
             far.forget_window()
         self._full.clear()
         self.linked.presence.node_changed(self)
         self.linked.alarm.by(self.due())
         rival, self._rival = self._rival, None
-        if rival is None:
+        if rival is not None:
+            self.decide(rival, now)
+        if self.link is None:
             self.linked.watch_links(self)
-        elif rival.goes_on or rival.hello is None or rival.hello.instance != self.instance:
-            self._take(rival, now)
-        else:
-            # Its hellos are older than the link that has ended: by them both ends would forget what is not confirmed.
-            # The next connection knows better.
-            self.linked.watch_links(self)
-            rival.answer_already_linked(now)
 
     def remove(self, reason: LinkEnd, now: float) -> None:
-        """It is no node any more that this one knows."""
-        if self.link is not None:
-            self.link.end(reason, "it is not configured here any more", now)
+        """It is no node any more that this one knows: no connection with it, nor one that is being made, goes on."""
+        self._rival = None
+        for link in tuple(self.linked.connections):
+            if link.neighbour is self or link.meant == self.name:
+                link.end(reason, "it is not configured here any more", now)
         self.queue.give_up(ReturnReason.NODE_UNREACHABLE, DropReason.LINK_LOST)
         self._all_leave(now)
 
@@ -235,14 +284,16 @@ class Neighbour:
                 raise BadFrame("a peer with a name that cannot be one")
         full = self._collect(Kind.PEERS, flags, changes, MOST_PEERS)
         if full is not None:
+            self._listed = True
             changes = [(name, False) for name in self.peers.keys() - full] + [(name, True) for name in sorted(full)]
         elif flags or Kind.PEERS in self._listing:
             return
         for name, there in changes:
             if there and name not in self.peers:
-                if len(self.peers) >= MOST_PEERS:
-                    raise BadFrame(f"more than {MOST_PEERS} peers")
-                self._comes(name, now)
+                if len(self.peers) < MOST_PEERS:
+                    self._comes(name, now)
+                else:
+                    self._too_many(Kind.PEERS, MOST_PEERS)
             elif not there and name in self.peers:
                 self._leaves(name, now)
 
@@ -260,10 +311,10 @@ class Neighbour:
         for topic, heard in changes:
             if not heard:
                 self.broker.directory.leave_far(self, topic)
-            elif len(self.topics) >= MOST_TOPICS:
-                raise BadFrame(f"more than {MOST_TOPICS} topics")
-            else:
+            elif topic in self.topics or len(self.topics) < MOST_TOPICS:
                 self.broker.directory.join_far(self, topic)
+            else:
+                self._too_many(Kind.TOPICS, MOST_TOPICS)
 
     def _collect(self, kind: Kind, flags: int, changes: list[tuple[bytes, bool]], most: int) -> set[bytes] | None:
         """Add to a full list; all of it, once it is whole."""
@@ -274,10 +325,26 @@ class Neighbour:
             if flags & LAST:
                 raise BadFrame("the end of a list that did not begin")
             return None
-        listing.update(word for word, there in changes if there)
-        if len(listing) > most:
-            raise BadFrame(f"a list of more than {most}")
+        words = [word for word, there in changes if there]
+        if len(listing) + len(words) > most:
+            self._too_many(kind, most)
+            words = words[: most - len(listing)]
+        listing.update(words)
         return self._listing.pop(kind) if flags & LAST else None
+
+    def _too_many(self, kind: Kind, most: int) -> None:
+        """What is beyond the limit is unknown here, and told once for each link: to end it would help nobody."""
+        if kind in self._told_of:
+            return
+        self._told_of.add(kind)
+        self._log.error(
+            "{node} has more than {most} {what}: those beyond are not known here, so their lines do not come or go "
+            "(see who joins so many topics there, or let other nodes take some of its peers)",
+            event="too-many-there",
+            node=self.text,
+            most=most,
+            what=kind.name.lower(),
+        )
 
     def _comes(self, name: bytes, now: float) -> None:
         far = self.far(name)

@@ -7,9 +7,11 @@ pump.  Never: a frame with lines before the link is taken, or on a connection th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
+from nettool.cluster.frames import Kind
+from nettool.cluster.news import News
 from nettool.cluster.queue import LinkQueue
 from nettool.errors import ReturnReason
 from nettool.interfaces import IPump, ISender
@@ -19,14 +21,17 @@ from nettool.outbox.passage import Transfer
 from nettool.settings import CHUNK, MIB
 
 SAID = 32 * MIB
-"""Bytes of words of its own that a link keeps for a node that does not read; a full list of peers is less."""
+"""Bytes of words of its own that a link keeps for a node that does not read."""
+
+WORD = 64
+"""Bytes that each of them is charged beside its own: what it takes in memory, about."""
 
 
 class Outlet:
     """To a pump it is what a peer's `Outbox` is.
 
-    Invariant: what was said by the link goes before lines that are taken later; the queue is blocked exactly while
-    this is, as long as they are joined.
+    Invariant: what was said by the link goes before lines that are taken later; as long as they are joined, the queue
+    is blocked exactly while this is, or has no `source`.
     """
 
     def __init__(self, owner: ISender) -> None:
@@ -36,10 +41,14 @@ class Outlet:
         self.blocked = True  # until there is a transport
         self.closed: ReturnReason | None = None
         self.queue: LinkQueue | None = None
+        self.source: LinkQueue | None = None
+        """The same, once its lines may be taken."""
         self.before_lines: Callable[[], None] = lambda: None
         """Called before something is taken: the link may say what it owes."""
         self.too_much: Callable[[], None] = lambda: None
         """Called when the other node does not read what the link itself has to say."""
+        self.news = News()
+        """Of peers and topics; goes out behind what was said."""
         self._said: list[bytes] = []
         self._said_bytes = 0
 
@@ -49,10 +58,21 @@ class Outlet:
             if not self._said:
                 self.wake()
             self._said += payloads
-            self._said_bytes += sum(map(len, payloads))
+            self._said_bytes += sum(map(len, payloads)) + WORD * len(payloads)
             if self._said_bytes > SAID:
                 self._said_bytes = 0
                 self.too_much()
+
+    def tell_all(self, kind: Kind, words: Iterable[bytes]) -> None:
+        """These are all peers or topics here."""
+        self.news.all(kind, words)
+        self.wake()
+
+    def tell(self, kind: Kind, word: bytes, there: bool) -> None:
+        """A peer or a topic came or went."""
+        if not self.news:
+            self.wake()
+        self.news.change(kind, word, there)
 
     def wake(self) -> None:
         """There is something to take."""
@@ -61,16 +81,24 @@ class Outlet:
 
     # The queue's side
 
-    def join(self, queue: LinkQueue) -> None:
-        """This connection is the link: take from the queue."""
+    def join(self, queue: LinkQueue, *, waits: bool = False) -> None:
+        """This connection is the link: take from the queue, or have its lines wait for `go_on`."""
         self.queue = queue
         queue.wake, queue.flush, queue.watch = self.wake, self._flush, self._watch
-        queue.blocked = self.blocked
-        self.wake()
+        if not waits:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Take from the queue from now on."""
+        self.source = queue = self.queue
+        if queue is not None:
+            queue.blocked = self.blocked
+            self.wake()
 
     def leave(self) -> None:
         """It is not any more."""
-        queue, self.queue = self.queue, None
+        queue, self.queue, self.source = self.queue, None, None
+        self.news.clear()
         if queue is not None:
             queue.cut()
 
@@ -94,12 +122,16 @@ class Outlet:
         """See `Outbox`."""
         self.blocked = False
         if self.queue is not None:
-            self.queue.blocked = False
+            self.queue.blocked = self.source is None
 
     @property
     def ready(self) -> Sequence[object]:
         """See `Outbox`: the pump asks again as long as there may be more."""
-        return self._said or (() if self.queue is None else self.queue.to_send)
+        return self._said or ((self.news,) if self.news else self._lines)
+
+    @property
+    def _lines(self) -> Sequence[object]:
+        return () if self.source is None else self.source.to_send
 
     part = None
     """What is larger than a chunk goes as a whole: it is a frame."""
@@ -112,8 +144,10 @@ class Outlet:
         """See `Outbox`."""
         self.before_lines()
         payloads, self._said, self._said_bytes = self._said, [], 0
-        if self.queue is not None:
-            payloads += self.queue.take(CHUNK - sum(map(len, payloads)))
+        if self.news:
+            payloads += self.news.take(CHUNK - sum(map(len, payloads)))
+        if self.source is not None:
+            payloads += self.source.take(CHUNK - sum(map(len, payloads)))
         return join(payloads) if payloads else None
 
     def made_room(self, now: float) -> None:

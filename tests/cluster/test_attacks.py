@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
 
 from nettool.cluster import frames, neighbour
 from nettool.cluster.frames import Kind
@@ -354,22 +355,29 @@ def test_a_flood_of_pings_that_reads_no_answer_keeps_nothing(cluster: Cluster) -
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["in one list", "one by one"])
-def test_a_node_lists_no_more_peers_and_topics_than_there_may_be(
+def test_of_a_node_that_lists_too_many_peers_and_topics_no_more_are_kept_and_the_link_stays(
     cluster: Cluster, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbour, "MOST_PEERS", 100)
     monkeypatch.setattr(neighbour, "MOST_TOPICS", 100)
+    told: list[str] = []
+    see = lambda event: told.append(event["what"]) if event.get("event") == "too-many-there" else None  # noqa: E731
+    globalLogPublisher.addObserver(see)
+    other = link(cluster, Other())
     for kind, words in (
-        (Kind.PEERS, [b"p%d" % n for n in range(101)]),
-        (Kind.TOPICS, [b"#t%d" % n for n in range(101)]),
+        (Kind.PEERS, [b"p%d" % n for n in range(150)]),
+        (Kind.TOPICS, [b"#t%d" % n for n in range(150)]),
     ):
-        other = link(cluster, Other())
         changes = frames.render_list(kind, words) if full else [frames.render_change(kind, w, True) for w in words]
-        other.send(*changes)
+        other.send(*changes, *changes)
         cluster.settle(0.1)
-        assert other.refused()[0] == "bad-frame" and other.gone
-        [known] = linked(cluster).neighbours.values()
-        assert len(known.peers) <= 100 and len(known.topics or ()) <= 100
+    globalLogPublisher.removeObserver(see)
+    [known] = linked(cluster).neighbours.values()
+    assert len(known.peers) == 100 and len(known.topics or ()) == 100
+    assert not other.gone and told == ["peers", "topics"]
+    other.send(frames.render_change(Kind.TOPICS, b"#t0", False), frames.render_change(Kind.TOPICS, b"#new", True))
+    cluster.settle(0.1)
+    assert b"#new" in (known.topics or ())
 
 
 def test_senders_that_a_node_makes_up_are_forgotten_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import globalLogPublisher
 
 from nettool.cluster import frames
-from nettool.cluster.dialling import DIAL_TIME, LONGEST_DELAY, backoff
-from nettool.cluster.frames import Kind
+from nettool.cluster.dialling import DIAL_TIME, LONGEST_DELAY, STEADY, backoff
+from nettool.cluster.frames import BadFrame, Kind
 from nettool.cluster.linked import Linked
 from nettool.cluster.neighbour import Neighbour
 from nettool.cluster.service import LinkService
@@ -106,6 +106,21 @@ def test_a_link_that_does_not_answer_within_two_seconds_is_replaced(alone: Clust
     assert second.heard(Kind.TAKE) and other.gone
     link = neighbour(alone, "node1", b"node0").link
     assert link is not None and not link.over
+
+
+def test_one_that_takes_the_links_place_and_says_what_cannot_be_ends_alone(alone: Cluster) -> None:
+    """It is found out at the end of the link, in the upkeep of all links, and the node is dialled on."""
+    address = Address(alone, refuses)
+    service(alone, "node1").know(b"node0", [address])  # type: ignore[list-item]
+    other, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], other).hello()
+    alone.settle(5.0)
+    reach(alone["node1"], second).hello(took=(linked(alone, "node1").instance, 99))
+    alone.settle(2.5)
+    assert other.gone and second.refused()[0] == "bad-frame" and second.gone
+    dialled = len(address.dialled)
+    alone.settle(2 * LONGEST_DELAY)
+    assert neighbour(alone, "node1", b"node0").link is None and len(address.dialled) > dialled
 
 
 def test_a_newer_instance_takes_the_place_of_an_older_one_at_once(alone: Cluster) -> None:
@@ -279,6 +294,80 @@ def test_a_connection_with_older_hellos_does_not_take_the_place_of_a_link_that_h
     assert again.heard(Kind.DIRECT) and alone["node1"].totals().dropped == {}
 
 
+def test_a_hello_that_was_held_up_until_the_link_has_ended_begins_no_new_one(alone: Cluster) -> None:
+    alice = log_in(alone, "node1", b"alice")
+    first, second = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], second)
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    first.send(frames.render_list(Kind.PEERS, [])[0])
+    alice.say(b"bob@node0: not confirmed")
+    alone.settle(0.1)
+    assert first.heard(Kind.DIRECT)
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    second.hello()
+    alone.settle(0.1)
+    assert second.heard(Kind.ALREADY_LINKED) and not second.heard(Kind.TAKE)
+    assert alone["node1"].totals().dropped == {}
+
+
+def test_lines_wait_until_the_other_node_knows_which_connection_is_the_link(alone: Cluster) -> None:
+    """Cut before it does, it says that it never had a link: what was sent on it would be lost."""
+    alice = log_in(alone, "node1", b"alice")
+    alice.say(b"bob@node0: 1")
+    first = Other(b"node0")
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    alice.say(b"bob@node0: 2")
+    alone.settle(0.1)
+    assert first.heard(Kind.TAKE) and not first.heard(Kind.DIRECT)
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    alone.settle(0.1)
+    second = Other(b"node0")
+    reach(alone["node1"], second).hello()
+    alone.settle(0.1)
+    second.send(frames.render_list(Kind.PEERS, [])[0])
+    alone.settle(0.1)
+    alice.say(b"bob@node0: 3")
+    alone.settle(0.1)
+    texts = [part.data for frame in second.heard(Kind.NAMES) for part in frames.parse_names(frame)]
+    texts += [frames.parse_lines(frame).data for frame in second.heard(Kind.DIRECT)]
+    assert b"".join(texts) == b"1\n2\n3\n" and alone["node1"].totals().dropped == {}
+
+
+def _lose_take(cluster: Cluster) -> None:
+    """Cut when `node2`, which decides, has a link, and before `node1` knows of it."""
+    mine, its = neighbour(cluster, "node2", b"node1"), neighbour(cluster, "node1", b"node2")
+    while mine.link is None:
+        first = min(call.getTime() for call in cluster.clock.getDelayedCalls())
+        cluster.clock.advance(max(0.0, first - cluster.clock.seconds()))
+    assert its.link is None
+    cluster.cut("node1", "node2")
+    cluster.settle(0.01)
+    cluster.mend("node1", "node2")
+
+
+def test_two_nodes_link_again_if_one_forgot_the_other_and_its_word_that_there_is_a_link_is_lost() -> None:
+    with Cluster(["node1", "node2"], seed=0) as cluster:
+        alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+        for _ in range(5):
+            alice.say(b"bob: x")
+            bob.say(b"alice: y")
+            cluster.settle(0.2)
+        service(cluster, "node2").forget(b"node1")
+        cluster.settle(0.01)
+        service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
+        _lose_take(cluster)
+        cluster.settle(5.0)
+        alice.heard(), bob.heard()
+        alice.say(b"bob: after")
+        bob.say(b"alice: after")
+        cluster.settle(0.2)
+        assert alice.heard() == [b"from bob@node2: after"] and bob.heard() == [b"from alice@node1: after"]
+        assert sum(linked(cluster, "node2").ends.values()) < 5
+
+
 # --- confirmations and heartbeats ------------------------------------------------------------------
 
 
@@ -307,6 +396,43 @@ def test_much_is_confirmed_at_once(alone: Cluster) -> None:
     other.send(other.lines(Kind.DIRECT, b"bob", (b"x" * 1000 + b"\n") * 300))
     alone.settle(0.01)
     assert other.heard(Kind.CONFIRM) == [frames.render_number(Kind.CONFIRM, 1)]
+
+
+@pytest.mark.parametrize("talks", [False, True], ids=["else silent", "talks"])
+def test_a_node_that_answers_and_confirms_nothing_loses_the_link_and_what_waits_for_it_comes_back(
+    talks: bool,
+) -> None:
+    with Cluster(["node1"], drain_timeout="1s", outbox_bytes="128KiB") as alone:
+        service(alone, "node1").know(b"node2")
+        alice = log_in(alone, "node1", b"alice")
+        other = link(alone, Other())
+        other.send(frames.render_list(Kind.PEERS, [])[0])
+        alice.say(*[b"bob%d@node2: " % (n % 50) + b"z" * 1000 for n in range(600)])
+        for _ in range(60):
+            alone.settle(1.0)
+            for ping in other.heard(Kind.PING):
+                other.send(frames.render_number(Kind.PONG, frames.parse_number(ping)))
+            if talks:
+                other.send(frames.render_counts(Kind.WAITING, {}))
+        assert other.gone and other.refused()[0] == "too-slow"
+        known = neighbour(alone, "node1", b"node2")
+        assert known.queue.backlog is None and sum(alone["node1"].totals().returned.values()) > 0
+        adds_up(alone)
+
+
+def test_a_node_that_confirms_late_keeps_the_link(alone: Cluster) -> None:
+    """As over a network that is so slow that its answers come long after what they answer."""
+    alice = log_in(alone, "node1", b"alice")
+    other = link(alone, Other())
+    late: list[bytes] = []
+    for n in range(200):
+        alice.say(b"bob@node2: %d" % n)
+        alone.settle(1.0)
+        late += [frames.render_number(Kind.PONG, frames.parse_number(ping)) for ping in other.heard(Kind.PING)]
+        if n % 25 == 24:
+            other.send(*late, frames.render_number(Kind.CONFIRM, other.last_number))
+            late.clear()
+    assert not other.gone
 
 
 def test_an_idle_link_is_asked_every_ten_seconds_and_stays(cluster: Cluster) -> None:
@@ -379,6 +505,36 @@ def refuses(factory: Any) -> Deferred[Any]:
 
 def hangs(factory: Any) -> Deferred[Any]:
     return Deferred()
+
+
+def test_links_that_end_as_soon_as_they_begin_are_dialled_less_and_less(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*ignored: Any) -> None:
+        raise BadFrame("always")
+
+    monkeypatch.setattr(neighbour(cluster, "node2", b"node1"), "topics_changed", refuse)
+    cluster.cut("node1", "node2")
+    cluster.mend("node1", "node2")
+    cluster.settle(300.0)
+    ends = sum(linked(cluster, "node2").ends.values())
+    cluster.settle(300.0)
+    assert 5 < sum(linked(cluster, "node2").ends.values()) - ends < 50
+    monkeypatch.undo()
+    cluster.settle(LONGEST_DELAY + STEADY)
+    cluster.cut("node1", "node2")
+    cluster.mend("node1", "node2")
+    cluster.settle(0.2)
+    assert neighbour(cluster, "node1", b"node2").link is not None, "the time begins anew, once a link has lasted"
+
+
+def test_a_network_that_cuts_links_young_is_tried_again_within_seconds(cluster: Cluster) -> None:
+    cluster.settle(STEADY)
+    for _ in range(20):
+        cluster.cut("node1", "node2")
+        cluster.mend("node1", "node2")
+        cluster.settle(2.0)
+        assert neighbour(cluster, "node1", b"node2").link is not None
 
 
 def test_addresses_are_tried_in_order_the_next_one_on_failure(alone: Cluster) -> None:
@@ -516,6 +672,47 @@ def test_a_node_that_is_forgotten_and_known_again_while_it_is_dialled_is_linked_
         cluster.pass_time(0.0)
     cluster.settle(40.0)
     assert len(linked(cluster, "node1").connections) == 1 == len(linked(cluster, "node2").connections)
+
+
+def test_a_node_that_is_removed_while_it_decides_never_becomes_the_link(alone: Cluster) -> None:
+    bob = log_in(alone, "node1", b"bob")
+    other = reach(alone["node1"], Other())
+    other.hello()
+    alone.settle(0.1)
+    service(alone, "node1").forget(b"node2")
+    other.send(
+        bytes([Kind.TAKE]),
+        frames.render_list(Kind.PEERS, [b"mallory"])[0],
+        other.lines(Kind.DIRECT, b"bob", b"from a node that is trusted no more\n"),
+    )
+    bob.say(b"/who")
+    alone.settle(0.1)
+    assert bob.heard() == [b"peer bob", b"ok who 1"] and not linked(alone, "node1").connections
+    assert other.refused()[0] == "removed" and other.gone
+
+
+def test_a_connection_that_waits_to_replace_the_link_of_a_node_that_is_removed_ends_with_it(alone: Cluster) -> None:
+    first, rival = Other(b"node0"), Other(b"node0")
+    reach(alone["node1"], first).hello()
+    alone.settle(0.1)
+    reach(alone["node1"], rival).hello(took=(linked(alone, "node1").instance, 0))
+    alone.settle(0.1)
+    service(alone, "node1").forget(b"node0")
+    alone.settle(0.1)
+    assert first.gone and rival.gone and not rival.heard(Kind.TAKE) and not linked(alone, "node1").connections
+
+
+def test_a_dial_made_before_a_node_was_removed_and_added_again_is_given_up(alone: Cluster) -> None:
+    """Its hello was said for what was known of the node before."""
+    old, new = Other(), Other()
+    for other in (old, new):
+        way = InsideEndpoint(alone.clock, "node2", Factory.forProtocol(lambda o=other: o), lambda: True)
+        service(alone, "node1").know(b"node2", [way])
+        alone.settle(0.01)
+        if other is old:
+            service(alone, "node1").forget(b"node2")
+    alone.settle(0.1)
+    assert old.gone and not new.gone
 
 
 def test_a_line_that_waits_goes_to_one_of_a_nodes_addresses(alone: Cluster) -> None:

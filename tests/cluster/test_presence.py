@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from nettool.cluster import frames
 from nettool.cluster.frames import Kind
 from nettool.embed.cluster import Cluster
-from tests.cluster.peers import Other, Talker, link, log_in
+from tests.cluster.peers import Other, Talker, adds_up, link, log_in, reach
 
 
 @pytest.fixture
@@ -106,8 +107,33 @@ def test_names_are_unique_on_a_node_and_not_across_nodes(cluster: Cluster) -> No
     assert late.heard()[0] == b"error name-taken: bob"
 
 
+def test_links_that_break_before_they_list_anybody_do_not_keep_its_peers_listed() -> None:
+    with Cluster(["node1"], drain_timeout="1s") as cluster:
+        links = cluster["node1"].links
+        assert links is not None
+        known = links.know(b"node2")
+        alice = log_in(cluster, "node1", b"alice")
+        other = link(cluster, Other())
+        other.send(frames.render_list(Kind.PEERS, [b"bob"])[0])
+        cluster.settle(0.1)
+        other.transport.abortConnection()  # type: ignore[union-attr]
+        cluster.settle(0.1)
+        alice.say(b"bob: hello")
+        for _ in range(20):
+            other = reach(cluster["node1"], Other())
+            other.hello(took=(links.linked.instance, 0))
+            cluster.settle(0.1)
+            other.send(bytes([Kind.TAKE]))
+            other.transport.pauseProducing()  # type: ignore[union-attr]
+            cluster.settle(0.1)
+            other.transport.abortConnection()  # type: ignore[union-attr]
+            cluster.settle(2.5)
+        assert not known.peers
+        adds_up(cluster)
+
+
 def test_a_long_list_comes_in_several_frames_and_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nettool.cluster.frames.LIST_BYTES", 1000)
+    monkeypatch.setattr("nettool.cluster.news.LISTED", 20)
     with Cluster(["node1"]) as cluster:
         links = cluster["node1"].links
         assert links is not None
