@@ -108,7 +108,10 @@ def of_the_node() -> Counter[str]:
         gc.collect()
     kinds = [type(thing) for thing in gc.get_objects()]
     found = Counter(
-        kind.__qualname__ for kind in kinds if kind.__module__.startswith("nettool.") or issubclass(kind, Connection)
+        kind.__qualname__
+        for kind in kinds
+        # A class may have a property of that name for its instances.
+        if str(kind.__module__).startswith("nettool.") or issubclass(kind, Connection)
     )
     # Not by type: the reactor keeps cancelled ones for a while, and the test has some of its own.
     for call in reactor.getDelayedCalls():

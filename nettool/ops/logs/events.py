@@ -92,6 +92,9 @@ EVENTS: Mapping[str, Event] = {
         "error",
         "advice",
     ),
+    "too-many-there": _often(
+        "error", "Another node has more peers or topics than are known here; told once a link.", "node", "most", "what"
+    ),
     "link-failed": _fault("error", "A fault on a link: that link is ended, and redialled.", "node"),
     "links-failed": _fault("critical", "A fault beside the upkeep of links, which goes on."),
     "dial-failed": _often("error", "A fault in dialling another node, which is dialled again.", "node"),
