@@ -237,10 +237,9 @@ def test_more_addresses_than_a_plan_may_have_are_routed_all_the_same(monkeypatch
     both_ways(town, b"a", [topic + b": 1" for topic in TOPICS * 3] + [b"bo: 2"])
 
 
-@pytest.mark.parametrize("between", [[], [b"nobody: x"]])
-def test_a_read_to_thousands_of_topics_makes_a_few_plans_and_not_one_for_each(
-    monkeypatch: pytest.MonkeyPatch, between: list[bytes]
-) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[plans.Plan]:
+    """The plans that are made."""
     made: list[plans.Plan] = []
 
     class Counted(plans.Plan):
@@ -249,6 +248,13 @@ def test_a_read_to_thousands_of_topics_makes_a_few_plans_and_not_one_for_each(
             made.append(self)
 
     monkeypatch.setattr(routing, "Plan", Counted)
+    return made
+
+
+@pytest.mark.parametrize("between", [[], [b"nobody: x"]])
+def test_a_read_to_thousands_of_topics_makes_a_few_plans_and_not_one_for_each(
+    made: list[plans.Plan], between: list[bytes]
+) -> None:
     town = Town()
     town.join(b"bo", b"#0", b"#7999")
     town.send(b"a", [line for number in range(8000) for line in (b"#%d: x" % number, *between)])
@@ -275,19 +281,6 @@ def test_plans_of_senders_own_are_bounded_by_what_they_hold(monkeypatch: pytest.
         own = town.broker.routing._own
         assert 0 < sum(plan.size for plan in own.values()) <= 80
     assert len(own) == 2, "a plan for three addresses, two classes and their references is 12 + 12 and some"
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[plans.Plan]:
-    made: list[plans.Plan] = []
-
-    class Counted(plans.Plan):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(routing, "Plan", Counted)
-    return made
 
 
 def test_a_topic_that_nobody_hears_makes_no_plan_anew(made: list[plans.Plan]) -> None:

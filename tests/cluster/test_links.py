@@ -258,21 +258,30 @@ def test_the_rest_is_sent_again_to_the_same_instance_and_only_that(alone: Cluste
     assert alone["node1"].totals().forwarded == 3 and alone["node1"].totals().queued == 0
 
 
-def test_a_node_that_was_removed_and_added_again_begins_anew_on_both_sides(cluster: Cluster) -> None:
-    alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+def _talk(cluster: Cluster, alice: Any, bob: Any) -> None:
+    """Frames go both ways, so that both have something to go on behind."""
     for _ in range(5):
         alice.say(b"bob: x")
         bob.say(b"alice: y")
         cluster.settle(0.2)
-    service(cluster, "node2").forget(b"node1")
-    cluster.settle(0.5)
-    service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
-    cluster.settle(5.0)
+
+
+def _hear_each_other(cluster: Cluster, alice: Any, bob: Any) -> None:
     alice.heard(), bob.heard()
     alice.say(b"bob: after")
     bob.say(b"alice: after")
     cluster.settle(0.2)
     assert alice.heard() == [b"from bob@node2: after"] and bob.heard() == [b"from alice@node1: after"]
+
+
+def test_a_node_that_was_removed_and_added_again_begins_anew_on_both_sides(cluster: Cluster) -> None:
+    alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
+    _talk(cluster, alice, bob)
+    service(cluster, "node2").forget(b"node1")
+    cluster.settle(0.5)
+    service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
+    cluster.settle(5.0)
+    _hear_each_other(cluster, alice, bob)
 
 
 def test_a_connection_with_older_hellos_does_not_take_the_place_of_a_link_that_has_ended(alone: Cluster) -> None:
@@ -351,20 +360,13 @@ def _lose_take(cluster: Cluster) -> None:
 def test_two_nodes_link_again_if_one_forgot_the_other_and_its_word_that_there_is_a_link_is_lost() -> None:
     with Cluster(["node1", "node2"], seed=0) as cluster:
         alice, bob = log_in(cluster, "node1", b"alice"), log_in(cluster, "node2", b"bob")
-        for _ in range(5):
-            alice.say(b"bob: x")
-            bob.say(b"alice: y")
-            cluster.settle(0.2)
+        _talk(cluster, alice, bob)
         service(cluster, "node2").forget(b"node1")
         cluster.settle(0.01)
         service(cluster, "node2").know(b"node1", [cluster.endpoint("node2", "node1")])
         _lose_take(cluster)
         cluster.settle(5.0)
-        alice.heard(), bob.heard()
-        alice.say(b"bob: after")
-        bob.say(b"alice: after")
-        cluster.settle(0.2)
-        assert alice.heard() == [b"from bob@node2: after"] and bob.heard() == [b"from alice@node1: after"]
+        _hear_each_other(cluster, alice, bob)
         assert sum(linked(cluster, "node2").ends.values()) < 5
 
 
