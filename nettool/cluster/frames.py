@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from struct import Struct, error
 from typing import Any
 
@@ -278,19 +279,20 @@ def parse_counts(payload: bytes) -> tuple[int, dict[bytes, int]]:
 FIRST, LAST = 1, 2
 """Of a full list: its first frame, its last one."""
 
+LISTED = 250
+"""Words in one frame of a full list: 64 KiB of the longest, which do not keep other words waiting."""
 
-def render_list(kind: Kind, full: Iterable[bytes]) -> list[bytes]:
-    """The payloads of a full list, which may be long."""
-    frames: list[list[bytes]] = [[]]
-    size = 0
-    for word in full:
-        if size > LIST_BYTES:
-            frames.append([])
-            size = 0
-        frames[-1].append(b"+" + word)
-        size += len(word)
-    last = len(frames) - 1
-    return [bytes((kind, (i == 0) * FIRST | (i == last) * LAST)) + b"\n".join(words) for i, words in enumerate(frames)]
+
+def render_list(kind: Kind, full: Iterable[bytes]) -> Iterator[bytes]:
+    """The payloads of a full list, which may be long: each is made when it is asked for."""
+    left = iter(full)
+    part, first = list(islice(left, LISTED)), FIRST
+    while True:
+        behind = list(islice(left, LISTED))
+        yield bytes((kind, first | (0 if behind else LAST))) + b"\n".join([b"+" + word for word in part])
+        if not behind:
+            return
+        part, first = behind, 0
 
 
 def render_change(kind: Kind, word: bytes, there: bool) -> bytes:

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from nettool.cluster import frames
 from nettool.cluster.frames import Kind
-
-LISTED = 250
-"""Words in one frame of a full list: 64 KiB of the longest, which do not keep other words waiting."""
 
 
 class News:
@@ -35,7 +31,7 @@ class News:
 
     def all(self, kind: Kind, words: Iterable[bytes]) -> None:
         """These are all, now; their frames are made when they are taken."""
-        self._lists.append(_frames_of(kind, list(words)))
+        self._lists.append(frames.render_list(kind, list(words)))
 
     def change(self, kind: Kind, word: bytes, there: bool) -> None:
         """It came or went: each in turn, so what comes before the last one was told leaves nothing to tell."""
@@ -65,16 +61,3 @@ class News:
         """Nobody is told any more."""
         self._lists.clear()
         self._changes.clear()
-
-
-def _frames_of(kind: Kind, words: list[bytes]) -> Iterator[bytes]:
-    """The payloads of a full list, each made when it is asked for."""
-    left = iter(words)
-    part, first = list(islice(left, LISTED)), frames.FIRST
-    while True:
-        behind = list(islice(left, LISTED))
-        flags = first | (0 if behind else frames.LAST)
-        yield bytes((kind, flags)) + b"\n".join([b"+" + word for word in part])
-        if not behind:
-            return
-        part, first = behind, 0

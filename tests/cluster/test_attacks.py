@@ -368,7 +368,7 @@ def test_of_a_node_that_lists_too_many_peers_and_topics_no_more_are_kept_and_the
         (Kind.PEERS, [b"p%d" % n for n in range(150)]),
         (Kind.TOPICS, [b"#t%d" % n for n in range(150)]),
     ):
-        changes = frames.render_list(kind, words) if full else [frames.render_change(kind, w, True) for w in words]
+        changes = [*frames.render_list(kind, words)] if full else [frames.render_change(kind, w, True) for w in words]
         other.send(*changes, *changes)
         cluster.settle(0.1)
     globalLogPublisher.removeObserver(see)

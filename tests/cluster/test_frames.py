@@ -80,11 +80,11 @@ def test_counts_are_what_they_were(counts: dict[bytes, int], number: int) -> Non
 
 @given(st.lists(NAMES, max_size=50, unique=True), st.integers(1, 100))
 def test_a_full_list_is_what_it_was_in_however_many_frames(words: list[bytes], size: int) -> None:
-    before, frames.LIST_BYTES = frames.LIST_BYTES, size
+    before, frames.LISTED = frames.LISTED, size
     try:
-        payloads = frames.render_list(Kind.PEERS, words)
+        payloads = list(frames.render_list(Kind.PEERS, words))
     finally:
-        frames.LIST_BYTES = before
+        frames.LISTED = before
     parsed = [frames.parse_list(payload) for payload in payloads]
     assert [word for _, changes in parsed for word, there in changes if there] == words
     assert [flags & frames.FIRST for flags, _ in parsed] == [frames.FIRST, *[0] * (len(parsed) - 1)]

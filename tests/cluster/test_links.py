@@ -309,7 +309,7 @@ def test_a_hello_that_was_held_up_until_the_link_has_ended_begins_no_new_one(alo
     reach(alone["node1"], second)
     reach(alone["node1"], first).hello()
     alone.settle(0.1)
-    first.send(frames.render_list(Kind.PEERS, [])[0])
+    first.send(next(frames.render_list(Kind.PEERS, [])))
     alice.say(b"bob@node0: not confirmed")
     alone.settle(0.1)
     assert first.heard(Kind.DIRECT)
@@ -336,7 +336,7 @@ def test_lines_wait_until_the_other_node_knows_which_connection_is_the_link(alon
     second = Other(b"node0")
     reach(alone["node1"], second).hello()
     alone.settle(0.1)
-    second.send(frames.render_list(Kind.PEERS, [])[0])
+    second.send(next(frames.render_list(Kind.PEERS, [])))
     alone.settle(0.1)
     alice.say(b"bob@node0: 3")
     alone.settle(0.1)
@@ -408,7 +408,7 @@ def test_a_node_that_answers_and_confirms_nothing_loses_the_link_and_what_waits_
         service(alone, "node1").know(b"node2")
         alice = log_in(alone, "node1", b"alice")
         other = link(alone, Other())
-        other.send(frames.render_list(Kind.PEERS, [])[0])
+        other.send(next(frames.render_list(Kind.PEERS, [])))
         alice.say(*[b"bob%d@node2: " % (n % 50) + b"z" * 1000 for n in range(600)])
         for _ in range(60):
             alone.settle(1.0)
@@ -684,7 +684,7 @@ def test_a_node_that_is_removed_while_it_decides_never_becomes_the_link(alone: C
     service(alone, "node1").forget(b"node2")
     other.send(
         bytes([Kind.TAKE]),
-        frames.render_list(Kind.PEERS, [b"mallory"])[0],
+        next(frames.render_list(Kind.PEERS, [b"mallory"])),
         other.lines(Kind.DIRECT, b"bob", b"from a node that is trusted no more\n"),
     )
     bob.say(b"/who")

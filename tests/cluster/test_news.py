@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nettool.cluster import frames, outlet
-from nettool.cluster.frames import FIRST, LAST, Kind
-from nettool.cluster.news import LISTED, News
+from nettool.cluster.frames import FIRST, LAST, LISTED, Kind
+from nettool.cluster.news import News
 from nettool.embed.cluster import Cluster
 from tests.cluster.peers import Other, adds_up, link, log_in
 

@@ -114,7 +114,7 @@ def test_links_that_break_before_they_list_anybody_do_not_keep_its_peers_listed(
         known = links.know(b"node2")
         alice = log_in(cluster, "node1", b"alice")
         other = link(cluster, Other())
-        other.send(frames.render_list(Kind.PEERS, [b"bob"])[0])
+        other.send(next(frames.render_list(Kind.PEERS, [b"bob"])))
         cluster.settle(0.1)
         other.transport.abortConnection()  # type: ignore[union-attr]
         cluster.settle(0.1)
@@ -133,7 +133,7 @@ def test_links_that_break_before_they_list_anybody_do_not_keep_its_peers_listed(
 
 
 def test_a_long_list_comes_in_several_frames_and_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nettool.cluster.news.LISTED", 20)
+    monkeypatch.setattr("nettool.cluster.frames.LISTED", 20)
     with Cluster(["node1"]) as cluster:
         links = cluster["node1"].links
         assert links is not None
