@@ -113,7 +113,7 @@ class Backlog:
             self._put_direct(batch)
             return
         end = batch.data.rfind(b"\n", 0, max(room, 0)) + 1
-        kept = count(bytes(batch.data[:end]))
+        kept = count(batch.data, 0, end)
         if kept:
             data = batch.data[:end]
             self._put_direct(Batch(batch.kind, batch.sender, batch.address, data, kept, batch.at, None, batch.reason))

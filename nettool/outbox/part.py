@@ -45,7 +45,7 @@ class Part:
             self.lines = 0
         elif before:  # counting the shorter side: the longer one costs as much as everything else here
             left = len(data) - end
-            self.lines = count(bytes(data[end:])) if left < CHUNK else before - count(bytes(data[start:end]))
+            self.lines = count(data, end) if left < CHUNK else before - count(data, start, end)
         return memoryview(data)[start:end], before - self.lines
 
     def rest(self) -> Batch:

@@ -26,13 +26,7 @@ from nettool.outbox.passage import Transfer
 from nettool.outbox.queue import Chunk
 from nettool.outbox.sink import Sink
 from nettool.outbox.turn import Turn
-from nettool.settings import LONG_LINES_READ, READ, Live
-
-SAMPLE = 4096
-"""Bytes of a read by which it is seen how long its lines are."""
-
-LONG_LINE = 256
-"""Bytes of a line, on average, from which on reads are longer."""
+from nettool.settings import Live
 
 
 class Pumped(Protocol):
@@ -150,15 +144,6 @@ class Pump:
         sink.register(self)
         self.outbox.unblock()
         self.flush(self._moved_at)
-
-    def was_full(self, data: bytes) -> None:
-        """A read took all that it was let: the next ones are as large as suits such lines."""
-        if self.is_plain:
-            few = data.count(b"\n", 0, SAMPLE) < SAMPLE // LONG_LINE
-            # Whole batches are dropped: one that is most of an outbox would take the newest lines with it.
-            bound = self._live.delivery.outbox_bytes
-            roomy = not bound or bound >= 4 * LONG_LINES_READ
-            self.lowest.bufferSize = LONG_LINES_READ if few and roomy else READ
 
     # The transport's side
 

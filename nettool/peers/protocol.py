@@ -27,6 +27,7 @@ from zope.interface import implementer
 from nettool.errors import CloseReason, ReturnReason
 from nettool.interfaces import IShell
 from nettool.outbox.pump import Pump
+from nettool.peers import reads
 from nettool.peers.ready import can_read
 from nettool.peers.session import Phase, Session
 from nettool.settings import LINGER, READ, SHUTDOWN_RETURNS, Settings
@@ -111,8 +112,8 @@ class PeerProtocol(Protocol):
         """Bytes came in; the turn's end follows, with what others brought."""
         try:
             self.session.received(data, now)
-            if len(data) >= READ:
-                self._pump.was_full(data)
+            if len(data) >= READ and self._pump.is_plain:
+                self._pump.lowest.bufferSize = reads.size_after(data, self.factory.live.delivery.outbox_bytes)
         except Exception:
             self._broke(Failure())
 

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from itertools import repeat
 
-from nettool.wire.lines import cut
+from nettool.wire.lines import VERY_LONG, cut
 
 LONG = 64
 """Bytes of a line from which on cutting at LF first, with memchr, beats searching for LF-and-address."""
-
-VERY_LONG = 2048
-"""Bytes of a line from which on a view of its text costs less than a copy: 0.8 against 1.7 µs with 16 KiB."""
 
 
 def insert(block: bytes, head: bytes, prefix: bytes) -> tuple[bytes, int]:
@@ -68,7 +65,7 @@ def prefixed(texts: bytes, prefix: bytes) -> tuple[bytes, int]:
 
 
 def _replace_without_copies(block: bytes, head: bytes, prefix: bytes) -> tuple[bytes, int]:
-    """The same for very long lines: their texts are copied once, into the result."""
+    """The same for very long lines: their texts are copied once, into the result; 0.8 against 1.7 µs with 16 KiB."""
     view, skip, start = memoryview(block), len(head), 0
     texts: list[bytes | memoryview] = [b""]
     while start < len(block):

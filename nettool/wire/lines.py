@@ -10,11 +10,15 @@ an AMD EPYC, 256 KiB of input.
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from typing import Final
 
 TOO_LONG: Final = None
 """Stands, among the blocks, in the place of a line that was over the limit and was thrown away."""
+
+VERY_LONG: Final = 2048
+"""Bytes of a line from which on what it costs to look at it alone is less than what a copy of it costs."""
 
 
 class Cutter:
@@ -96,9 +100,18 @@ def cut(block: bytes) -> list[bytes]:
     return BytesIO(block).readlines()
 
 
-def count(block: bytes) -> int:
-    """How many lines a block has; 10 times as fast as `bytes.count` where lines are long, and no slower else."""
-    return len(block) - len(block.replace(b"\n", b""))
+def count(block: bytes | bytearray, start: int = 0, end: int = sys.maxsize) -> int:
+    """How many lines end between two places of a block.
+
+    10 times as fast as `bytes.count` where lines are long, and no slower else.  Very long ones are not even copied: 4
+    against 13 microseconds for 224 KiB.
+    """
+    lines = 0
+    while (stop := block.find(b"\n", start, end)) - start >= VERY_LONG:
+        lines += 1
+        start = stop + 1
+    rest = bytes(block[start:end])
+    return lines + len(rest) - len(rest.replace(b"\n", b""))
 
 
 def _all_fit(block: bytes, max_line: int) -> bool:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from nettool.errors import ReturnReason
 from nettool.outbox.pump import Pump
 from nettool.outbox.turn import CLOSE, Turn
-from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, LONG_LINES_READ, READ, DeliverySettings, Settings, TopicOverflow
+from nettool.settings import CHUNK, KERNEL_SEND_BUFFER, DeliverySettings, Settings, TopicOverflow
 from tests.outbox.place import BOUND, Place, Sender, filling
 from tests.support.sockets import PollingReactor, tcp_transport
 from tests.support.transport import SlowTransport
@@ -409,33 +409,6 @@ def test_a_pump_that_wakes_another_is_followed_by_it_in_the_same_run(alice: Send
     assert line.end.received == b"from alice: said while flushing\n"
 
 
-@pytest.mark.parametrize(
-    "line, expected", [(b"x" * 1023 + b"\n", LONG_LINES_READ), (b"x" * 31 + b"\n", READ)], ids=["long", "short"]
-)
-def test_reads_are_as_large_as_suits_the_lines(line: bytes, expected: int) -> None:
-    pump = Line(layered=False, outbox_bytes=4 * LONG_LINES_READ)
-    pump.pump.was_full(line * (LONG_LINES_READ // len(line)))
-    assert pump.transport.bufferSize == expected
-    pump.pump.was_full(b"x\n" * READ)
-    assert pump.transport.bufferSize == READ
-
-
-def test_a_remainder_leaves_the_size_of_reads_as_it_was(alice: Sender) -> None:
-    line = Line(layered=False, outbox_bytes=4 * LONG_LINES_READ)
-    line.pump.was_full(b"x" * LONG_LINES_READ)
-    line.end.room = 10
-    line.direct(alice, b"." * 100)
-    line.settle()
-    assert line.outbox.blocked
-    assert line.transport.bufferSize == LONG_LINES_READ
-
-
-def test_the_size_of_reads_is_left_alone_where_there_are_layers() -> None:
-    line = Line()
-    line.pump.was_full(b"x" * READ)
-    assert line.transport.bufferSize == 64 * 1024
-
-
 def test_a_read_that_comes_alone_is_quiet_and_reads_that_follow_closely_are_not() -> None:
     turn = Turn(Clock())
     assert turn.is_quiet(1.0)
@@ -444,9 +417,3 @@ def test_a_read_that_comes_alone_is_quiet_and_reads_that_follow_closely_are_not(
     assert turn.is_quiet(1.0 + 3 * CLOSE)
     turn.schedule()
     assert not turn.is_quiet(2.0)
-
-
-def test_reads_stay_small_where_one_would_be_most_of_an_outbox() -> None:
-    line = Line(layered=False, outbox_bytes=LONG_LINES_READ)
-    line.pump.was_full(b"x" * READ)
-    assert line.transport.bufferSize == READ

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nettool.wire.lines import TOO_LONG, Cutter, count, cut
+from nettool.wire.lines import TOO_LONG, VERY_LONG, Cutter, count, cut
 
 LIMITS = [1, 2, 5, 64, 200]
 
@@ -176,3 +176,15 @@ def test_cutting_and_counting_a_block_agree_with_split(lines: list[bytes]) -> No
     assert cut(block) == lines
     assert cut(block) == [line + b"\n" for line in block.split(b"\n")[:-1]]
     assert count(block) == len(lines) == block.count(b"\n")
+
+
+@given(
+    st.lists(st.sampled_from([1, 30, VERY_LONG - 1, VERY_LONG, VERY_LONG + 1, 3 * VERY_LONG]), max_size=12),
+    st.integers(0, 40 * VERY_LONG),
+    st.integers(0, 40 * VERY_LONG),
+)
+def test_lines_between_two_places_are_counted_whatever_their_length(lengths: list[int], start: int, end: int) -> None:
+    block = b"".join(b"x" * length + b"\n" for length in lengths) + b"the rest"
+    for data in (block, bytearray(block)):
+        assert count(data, start, end) == block.count(b"\n", start, end)
+        assert count(data, start) == block.count(b"\n", start)
