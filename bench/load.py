@@ -52,6 +52,8 @@ class Flow:
     sends: memoryview = field(default_factory=lambda: memoryview(b""))
     block_bytes: int = 0
     unsent: int = 0
+    line_bytes: int = 0
+    """Of each line, where each is a send of its own."""
     missing: int = 0
     kept: bytearray | None = None
     """What came, where somebody wants to look at it."""
@@ -75,7 +77,9 @@ def encode(plan: Plan, dialect: Dialect) -> Block:
     return Block(sends, dict(due), deliveries, max(len(lines) for lines in plan.lines.values()))
 
 
-def flows_for(block: Block, repeats: int, sockets: dict[bytes, socket.socket], keep: bool = False) -> list[Flow]:
+def flows_for(
+    block: Block, repeats: int, sockets: dict[bytes, socket.socket], keep: bool = False, line_by_line: bool = False
+) -> list[Flow]:
     """The connections of a run that sends the block so many times."""
     flows = []
     for name, opened in sockets.items():
@@ -85,6 +89,8 @@ def flows_for(block: Block, repeats: int, sockets: dict[bytes, socket.socket], k
             flow.sends = memoryview(block.sends[name])
             flow.block_bytes = len(flow.sends) // 2
             flow.unsent = flow.block_bytes * repeats
+            if line_by_line:
+                flow.line_bytes = flow.block_bytes // block.lines
         if keep or not flow.missing:
             flow.kept = bytearray()
         flows.append(flow)
@@ -134,7 +140,8 @@ def receive(flow: Flow, buffer: bytearray) -> bool:
 def send(flow: Flow) -> bool:
     """Send what the kernel takes now; whether that was the last."""
     at = -flow.unsent % flow.block_bytes
-    length = min(CHUNK, flow.unsent, len(flow.sends) - at)
+    most = flow.line_bytes - at % flow.line_bytes if flow.line_bytes else CHUNK
+    length = min(most, flow.unsent, len(flow.sends) - at)
     try:
         flow.unsent -= flow.opened.send(flow.sends[at : at + length])
     except OSError as error:

@@ -155,17 +155,21 @@ class Stream(OnPlan):
     title = "delivered lines a second"
     quantities = (RATE,)
 
+    def __init__(self, line_by_line: bool = False) -> None:
+        """`line_by_line`: each line is a write of its own, and the senders take turns."""
+        self._line_by_line = line_by_line
+
     def load(self, bed: Bed, sockets: Sockets, amount: int, watch: Stopwatch) -> Outcome:
         """Whole blocks, or the start of one."""
         block, repeats = bed.block, round(amount / bed.block.lines)
         if not repeats:
             block, repeats = encode(bed.plan.cut(amount), bed.server.dialect), 1
-        stream(flows_for(block, repeats, sockets), watch)
+        stream(flows_for(block, repeats, sockets, line_by_line=self._line_by_line), watch)
         return Outcome({RATE.key: bed.rate(block.deliveries * repeats, watch)}, watch)
 
 
 class Tokens(OnPlan):
-    """A peer that gets a line sends its next one, each in a write of its own.  The amount is lines of each sender."""
+    """A peer that gets a line sends its next one: as many are under way as there are peers.  The amount is as above."""
 
     title = Stream.title
     quantities = (RATE,)

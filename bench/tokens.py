@@ -1,4 +1,4 @@
-"""One line a write: each peer that gets a line sends its next one, so that none waits behind another of its sender.
+"""Each line answered by one: a peer that gets a line sends its next one, which waits behind no other of its own.
 
 In: a plan of single names, a dialect, logged-in sockets.  Out: the seconds until a number of lines had arrived.
 Never: two lines in one write, more lines under way than there are peers.

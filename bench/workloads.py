@@ -169,7 +169,8 @@ def _rows() -> Iterator[Workload]:
     yield Workload("mix", "topic mix", Stream(), _mix_lines(0.0), _mix_peers, quick=True)
     yield Workload("half", "half names, half topics", Stream(), _mix_lines(0.5), _mix_peers)
     yield Workload("lists", "64 peers, lists of three names", Stream(), _random_names(64, 3), crowd)
-    yield Workload("single", "64 peers, one line a write", Tokens(), _random_names(64), crowd, quick=True)
+    yield replace(names, key="unbatched", title="64 peers, one line a write", measure=Stream(line_by_line=True))
+    yield replace(names, key="single", title="64 peers, each line answered by one", measure=Tokens())
     for row in (one, names):
         for name, size in SIZES.items():
             if size != row.text_bytes:
