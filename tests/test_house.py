@@ -54,6 +54,7 @@ PURE = [
     "nettool.outbox.gates*",
     "nettool.outbox.losses*",
     "nettool.peers.session*",
+    "nettool.peers.reads",
     *[
         f"nettool.cluster.{module}"
         for module in (

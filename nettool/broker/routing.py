@@ -119,7 +119,7 @@ class Routing:
             return lines, b"" if lines else block
         reach, direct, prefix = self._directory.reach, self._direct, direct_prefix(sender.name)
         pieces = block.split(b"\n")
-        for line in pieces:  # the last is empty, which is nobody's name
+        for line in pieces:  # pragma: no branch - the last is empty, which is nobody's name
             address, colon, text = line.partition(b": ")
             member = reach.get(address)
             if member is None or not colon:

@@ -116,3 +116,29 @@ def test_what_is_released_twice_is_released(directory: Directory) -> None:
     directory.release(other)
     directory.release(other)
     assert other.stale
+
+
+def test_who_is_not_on_another_node_does_not_leave_it(directory: Directory) -> None:
+    bob = member(b"bob@node2")
+    directory.remove_far(bob)
+    directory.add_far(bob)
+    assert directory.reach[b"bob@node2"] is bob
+    assert directory.who() == [b"bob@node2"]
+    directory.remove_far(bob)
+    directory.remove_far(bob)
+    assert b"bob@node2" not in directory.reach
+    assert directory.who() == []
+
+
+def test_a_node_leaves_only_the_topics_that_are_heard_there(directory: Directory) -> None:
+    node, alice = member(b"node2"), member(b"alice")
+    directory.leave_far(node, b"#t")
+    node.topics = set()
+    directory.join(alice, b"#t")
+    directory.join_far(node, b"#u")
+    directory.leave_far(node, b"#t")
+    assert node.topics == {b"#u"}
+    assert directory.topics[b"#t"].hearers == (alice,)
+    directory.leave_far(node, b"#u")
+    directory.leave_far(node, b"#u")
+    assert b"#u" not in directory.topics

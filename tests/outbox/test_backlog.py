@@ -660,3 +660,30 @@ def test_a_mark_of_very_many_topics_is_larger_than_a_chunk_and_goes_whole(alice:
     assert len(lines) - len(told) == 3001 - lost
     assert place.outbox.empty
     assert not alice.waits
+
+
+def test_patience_that_is_ended_from_outside_ends_as_by_time_and_once(alice: Sender) -> None:
+    place = Place(topic_patience=60.0)
+    place.topic(alice, b"there is room")
+    place.backlog.lose_patience(place.now)
+    assert place.ledger.dropped == {}
+    for _ in range(3):
+        place.topic(alice, filling(BOUND))
+    assert alice.waits
+    place.backlog.lose_patience(place.now)
+    assert not alice.waits
+    dropped = place.ledger.dropped[DropReason.LAGGED]
+    assert dropped
+    place.backlog.lose_patience(place.now)
+    assert place.ledger.dropped[DropReason.LAGGED] == dropped
+
+
+def test_what_is_told_of_lost_returns_can_be_shed_and_later_losses_are_told_anew() -> None:
+    place = Place()
+    place.returned(b"kept")
+    place.backlog.tell_lost(2, place.now)
+    assert place.backlog.shed(place.backlog.direct).kind is Kind.RETURNED
+    place.backlog.shed(place.backlog.direct)
+    assert place.backlog.direct.held == 0
+    place.backlog.tell_lost(1, place.now)
+    assert place.take_all() == [b"error returns-lost: 1"]

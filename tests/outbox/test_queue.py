@@ -263,3 +263,17 @@ def test_wherever_a_batch_is_cut_its_lines_are_counted_once(sizes: list[int], ta
         place.outbox.close(ReturnReason.DISCONNECTED, 2.0)
         assert b"".join(bytes(batch.data) for batch, _, _ in place.back) == b"".join(lines[whole:])
         assert sum(batch.lines for batch, _, _ in place.back) == len(lines) - whole
+
+
+def test_whoever_looks_on_sees_what_is_taken_and_nothing_where_there_is_nothing(place: Place, alice: Sender) -> None:
+    seen: list[bytes] = []
+    see = lambda chunk: seen.append(bytes(chunk))  # noqa: E731
+    place.outbox.add_onlooker(see)
+    assert place.outbox.take(place.now) is None
+    assert seen == []
+    place.direct(alice, b"hi")
+    assert chunks(place) == seen == [b"from alice: hi\n"]
+    place.outbox.remove_onlooker(see)
+    place.direct(alice, b"unseen")
+    assert chunks(place) == [b"from alice: unseen\n"]
+    assert seen == [b"from alice: hi\n"]
