@@ -1,7 +1,7 @@
 """
 How much is read from a socket at a time.
 
-In: a read that took all that it was let.  Out: how large the next ones from there are.  Never: a look at all of it.
+In: a read that took all that it was let.  Out: how large the next ones from there are.  Never: a walk along its lines.
 
 Where lines are long a read has few of them, which share what each batch, each write and each turn of the reactor costs.
 So such reads are larger, and largest where they are spread over several receivers: what one read can bring to a single
